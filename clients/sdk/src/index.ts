@@ -1,0 +1,1 @@
+export { REASONS, type Reason } from './reasons.ts';

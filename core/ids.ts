@@ -1,0 +1,195 @@
+/**
+ * Names of things. Text form: `<prefix>_` + 26 lower-case Crockford base32 characters of a 16-byte
+ * UUID, so that text sorts as bytes do (CONTRACT §1). Inside the broker an id is its 16 raw bytes.
+ * Branded types are minted here and at decode boundaries only.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { ParleyError } from './errors.ts';
+
+declare const brand: unique symbol;
+type Brand<T, B extends string> = T & { readonly [brand]: B };
+
+export type UserId = Brand<string, 'UserId'>;
+export type DeviceId = Brand<string, 'DeviceId'>;
+export type SessionId = Brand<string, 'SessionId'>;
+export type ConversationId = Brand<string, 'ConversationId'>;
+export type MessageId = Brand<string, 'MessageId'>;
+
+/** Dense 1-based place of a row in its conversation; 0 = before the first. At most 2^40 - 1. */
+export type Sequence = Brand<number, 'Sequence'>;
+/** A leader's reign in a shard; only rises. */
+export type Term = Brand<number, 'Term'>;
+/** Place of an entry in a shard's log; the first entry has index 1. */
+export type Index = Brand<number, 'Index'>;
+/** Number of a shard, 0-based; fixed at creation. */
+export type ShardId = Brand<number, 'ShardId'>;
+/** Server time in ms since 1970 UTC. */
+export type TimeMs = Brand<number, 'TimeMs'>;
+/** Unix second of the incarnation of the cluster's logs. */
+export type Epoch = Brand<number, 'Epoch'>;
+
+export const ID_BYTES = 16;
+export const SLOT_COUNT = 4096;
+export const SEQUENCE_MAX: number = 2 ** 40 - 1;
+
+export type IdPrefix =
+  | 'usr' | 'dev' | 'ses' | 'con' | 'cnv' | 'msg' | 'med' | 'inv' | 'whk' | 'evt' | 'opr' | 'req'; // biome-ignore format: one line reads best
+
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const DIGIT = new Int8Array(128).fill(-1);
+for (let i = 0; i < ALPHABET.length; i++) DIGIT[ALPHABET.charCodeAt(i)] = i;
+
+/** Text of 16 raw bytes. The first character carries 3 bits, so it is at most `7`. */
+export function encodeId(prefix: IdPrefix, raw: Uint8Array): string {
+  let text = `${prefix}_`;
+  let buffer = 0;
+  let bits = 2;
+  for (let i = 0; i < ID_BYTES; i++) {
+    buffer = ((buffer << 8) | (raw[i] ?? 0)) & 0xffff;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      text += ALPHABET[(buffer >>> bits) & 31];
+    }
+  }
+  return text;
+}
+
+/** Raw bytes of an id's text, or undefined if it is not an id with this prefix. */
+export function decodeId(prefix: IdPrefix, text: string): Uint8Array | undefined {
+  const start = prefix.length + 1;
+  if (text.length !== start + 26 || text[start - 1] !== '_' || !text.startsWith(prefix))
+    return undefined;
+  const raw = new Uint8Array(ID_BYTES);
+  let buffer = 0;
+  let bits = -2;
+  let at = 0;
+  for (let i = start; i < text.length; i++) {
+    const digit = DIGIT[text.charCodeAt(i)] ?? -1;
+    if (digit < 0 || (i === start && digit > 7)) return undefined;
+    buffer = ((buffer << 5) | digit) & 0x1fff;
+    bits += 5;
+    if (bits >= 8) {
+      bits -= 8;
+      raw[at++] = (buffer >>> bits) & 255;
+    }
+  }
+  return raw;
+}
+
+/** Raw bytes of an id that a caller sent. Refuses with BAD_ID, naming the field. */
+export function parseId(prefix: IdPrefix, text: string, field: string): Uint8Array {
+  const raw = decodeId(prefix, text);
+  if (raw === undefined)
+    throw new ParleyError('BAD_ID', `${field} is not a ${prefix}_ id of 26 base32 characters`, {
+      field,
+    });
+  return raw;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Raw bytes of a UUID's hyphenated text, or undefined. */
+export function decodeUuid(text: string): Uint8Array | undefined {
+  return UUID.test(text)
+    ? Uint8Array.from(Buffer.from(text.replaceAll('-', ''), 'hex'))
+    : undefined;
+}
+
+/** Hyphenated lower-case text of 16 raw bytes. */
+export function encodeUuid(raw: Uint8Array): string {
+  const hex = Buffer.from(raw.buffer, raw.byteOffset, ID_BYTES).toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** A new UUIDv7 (RFC 9562 §5.7): 48 bits of ms, then 74 random bits. */
+export function newRawId(
+  nowMs: number,
+  random: (count: number) => Uint8Array = randomBytes,
+): Uint8Array {
+  const raw = new Uint8Array(ID_BYTES);
+  raw.set(random(10), 6);
+  writeTimeAndVersion(raw, nowMs, 7);
+  return raw;
+}
+
+export function newId(
+  prefix: IdPrefix,
+  nowMs: number,
+  random?: (count: number) => Uint8Array,
+): string {
+  return encodeId(prefix, newRawId(nowMs, random));
+}
+
+/** The 1:1 conversation of two users; both the same = notes to self (CONTRACT §1). */
+export function directConversationRaw(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const ordered = Buffer.compare(a, b) <= 0 ? [a, b] : [b, a];
+  return derived(['parley.direct.v1\0', ...ordered]);
+}
+
+/** A group's conversation, derived so that creating it again finds it (CONTRACT §1). */
+export function groupConversationRaw(creator: Uint8Array, requestId: Uint8Array): Uint8Array {
+  return derived(['parley.group.v1\0', creator, requestId]);
+}
+
+/** Slot of a user's or conversation's id: its last 12 bits. Fixed for ever. */
+export function slotOf(raw: Uint8Array): number {
+  return (((raw[14] ?? 0) & 15) << 8) | (raw[15] ?? 0);
+}
+
+/**
+ * A message's global name: UUIDv7 whose 74 free bits are the sequence (40) and the last 34 bits of
+ * the conversation id; so id → (sequence, slot) needs no index, and ids sort as (time, sequence).
+ */
+export function messageIdRaw(
+  timeMs: number,
+  sequence: number,
+  conversation: Uint8Array,
+): Uint8Array {
+  const raw = new Uint8Array(ID_BYTES);
+  const high = Math.floor(sequence / 2 ** 28); // 12 bits: rand_a
+  const low = sequence % 2 ** 28; // 28 bits, then 34 of the conversation: rand_b (62)
+  raw[6] = high >>> 8;
+  raw[7] = high & 255;
+  const tail =
+    (BigInt(low) << 34n) |
+    (BigInt((conversation[11] ?? 0) & 3) << 32n) |
+    (BigInt(conversation[12] ?? 0) << 24n) |
+    (BigInt(conversation[13] ?? 0) << 16n) |
+    (BigInt(conversation[14] ?? 0) << 8n) |
+    BigInt(conversation[15] ?? 0);
+  for (let i = 0; i < 8; i++) raw[15 - i] = Number((tail >> BigInt(8 * i)) & 255n);
+  writeTimeAndVersion(raw, timeMs, 7);
+  return raw;
+}
+
+/** The sequence inside a message id. */
+export function sequenceOfMessageId(raw: Uint8Array): number {
+  const high = (((raw[6] ?? 0) & 15) << 8) | (raw[7] ?? 0);
+  const b = (i: number): number => raw[i] ?? 0;
+  // rand_b: 6 bits of byte 8, then bytes 9.. ; its upper 28 bits are the low part of the sequence.
+  const low = (b(8) & 63) * 2 ** 22 + b(9) * 2 ** 14 + b(10) * 2 ** 6 + (b(11) >>> 2);
+  return high * 2 ** 28 + low;
+}
+
+function derived(parts: readonly (string | Uint8Array)[]): Uint8Array {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  const raw = Uint8Array.from(hash.digest().subarray(0, ID_BYTES));
+  raw[6] = ((raw[6] ?? 0) & 15) | 0x80;
+  raw[8] = ((raw[8] ?? 0) & 63) | 0x80;
+  return raw;
+}
+
+function writeTimeAndVersion(raw: Uint8Array, timeMs: number, version: number): void {
+  const high = Math.floor(timeMs / 2 ** 32);
+  const low = timeMs >>> 0;
+  raw[0] = high >>> 8;
+  raw[1] = high & 255;
+  raw[2] = low >>> 24;
+  raw[3] = (low >>> 16) & 255;
+  raw[4] = (low >>> 8) & 255;
+  raw[5] = low & 255;
+  raw[6] = ((raw[6] ?? 0) & 15) | (version << 4);
+  raw[8] = ((raw[8] ?? 0) & 63) | 0x80;
+}
