@@ -1,12 +1,13 @@
 /**
- * Everything that is generated from proto/: TypeScript descriptors (buf), the table of reasons and
- * docs/ERRORS.md. `--check` writes nothing and fails when the committed output is not current.
+ * Everything that is generated: from proto/ the TypeScript descriptors (buf), the table of reasons
+ * and docs/ERRORS.md; from the table of settings docs/CONFIG.md. `--check` writes nothing and fails when the committed output is not current.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { getOption } from '@bufbuild/protobuf';
 import { file_parley_v1_errors } from '../proto/gen/parley/v1/errors_pb.ts';
 import { reasons, type ReasonRule } from '../proto/gen/parley/v1/options_pb.ts';
+import { configDocument } from '../server/config-document.ts';
 
 const HEADER = 'Generated from proto/parley/v1/errors.proto by `npm run generate`; do not edit.';
 
@@ -70,6 +71,7 @@ function main(): void {
     ['core/reasons.ts', reasonsModule(rules)],
     ['clients/sdk/src/reasons.ts', reasonsModule(rules)],
     ['docs/ERRORS.md', errorsDocument(rules)],
+    ['docs/CONFIG.md', configDocument()],
   ]);
   for (const [path, text] of outputs) {
     if (!check) writeFileSync(path, text);
