@@ -1,0 +1,149 @@
+/**
+ * Blocks: 1 to 64 consecutive rows of one conversation under one key and one envelope. Rows are
+ * opaque bytes here. Layout, little-endian:
+ *   0 u8 version · 1 u8 codec (0: none) · 2 u16 rows · 4 u32 bytes of all rows ·
+ *   8 u64 first sequence · 16 u32 length of each row · the rows, one behind the other.
+ */
+import { readU53, viewOf, writeU53 } from '../core/bytes.ts';
+import type { Sequence } from '../core/ids.ts';
+import { invariant } from '../core/invariant.ts';
+
+export const BLOCK_VERSION = 1;
+export const BLOCK_ROWS_MAX = 64;
+/** A block of more than one row is not larger; one row alone may be. */
+export const BLOCK_BYTES_MAX = 65_536;
+
+const HEAD_BYTES = 16;
+const CODEC_NONE = 0;
+
+/** A row to store: its place and its bytes. */
+export interface BlockRow {
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+}
+
+/** A block as it goes to the store: under blockKey(bucket, conversation, first). */
+export interface PackedBlock {
+  readonly first: Sequence;
+  readonly rows: number;
+  readonly value: Uint8Array;
+}
+
+/** Rows of a decoded block, as views into the value. */
+export class BlockView {
+  readonly first: Sequence;
+  readonly rows: number;
+  readonly #value: Uint8Array;
+  /** Row i lies in [starts[i], starts[i + 1]). */
+  readonly #starts: Uint32Array;
+
+  constructor(value: Uint8Array) {
+    const view = viewOf(value);
+    invariant(value.length >= HEAD_BYTES, 'block.head-complete', { bytes: value.length });
+    invariant(value[0] === BLOCK_VERSION, 'block.version-known', { version: value[0] ?? -1 });
+    invariant(value[1] === CODEC_NONE, 'block.codec-known', { codec: value[1] ?? -1 });
+    this.rows = view.getUint16(2, true);
+    invariant(this.rows >= 1 && this.rows <= BLOCK_ROWS_MAX, 'block.row-count', {
+      rows: this.rows,
+    });
+    this.first = readU53(view, 8) as Sequence;
+    invariant(this.first >= 1, 'block.first-sequence');
+    this.#value = value;
+    this.#starts = new Uint32Array(this.rows + 1);
+    let at = HEAD_BYTES + 4 * this.rows;
+    for (let i = 0; i < this.rows; i++) {
+      this.#starts[i] = at;
+      at += view.getUint32(HEAD_BYTES + 4 * i, true);
+    }
+    this.#starts[this.rows] = at;
+    invariant(at === value.length, 'block.rows-fill-it', { at, bytes: value.length });
+    invariant(at - HEAD_BYTES - 4 * this.rows === view.getUint32(4, true), 'block.row-bytes-match');
+  }
+
+  /** The sequence of the last row. */
+  get last(): Sequence {
+    return (this.first + this.rows - 1) as Sequence;
+  }
+
+  /** Row by its 0-based place in the block. */
+  row(i: number): Uint8Array {
+    const start = this.#starts[i];
+    const end = this.#starts[i + 1];
+    invariant(start !== undefined && end !== undefined, 'block.row-inside', { i });
+    return this.#value.subarray(start, end);
+  }
+
+  /** Row by its sequence, or undefined if it is not in this block. */
+  rowAt(sequence: number): Uint8Array | undefined {
+    const i = sequence - this.first;
+    return i >= 0 && i < this.rows ? this.row(i) : undefined;
+  }
+}
+
+export function decodeBlock(value: Uint8Array): BlockView {
+  return new BlockView(value);
+}
+
+/** One block of rows that are dense in sequence and fit. */
+export function encodeBlock(rows: readonly BlockRow[]): Uint8Array {
+  const first = rows[0];
+  invariant(first !== undefined && rows.length <= BLOCK_ROWS_MAX, 'block.row-count', {
+    rows: rows.length,
+  });
+  let rowBytes = 0;
+  for (let i = 0; i < rows.length; i++) {
+    invariant(rows[i]?.sequence === first.sequence + i, 'block.rows-dense', { i });
+    rowBytes += rows[i]?.bytes.length ?? 0;
+  }
+  const bodyAt = HEAD_BYTES + 4 * rows.length;
+  invariant(rows.length === 1 || bodyAt + rowBytes <= BLOCK_BYTES_MAX, 'block.fits', { rowBytes });
+  const value = new Uint8Array(bodyAt + rowBytes);
+  const view = viewOf(value);
+  value[0] = BLOCK_VERSION;
+  value[1] = CODEC_NONE;
+  view.setUint16(2, rows.length, true);
+  view.setUint32(4, rowBytes, true);
+  writeU53(view, 8, first.sequence);
+  let at = bodyAt;
+  for (const [i, row] of rows.entries()) {
+    view.setUint32(HEAD_BYTES + 4 * i, row.bytes.length, true);
+    value.set(row.bytes, at);
+    at += row.bytes.length;
+  }
+  return value;
+}
+
+/** Dense rows as the fewest blocks that keep the bounds, in order. */
+export function packBlocks(rows: readonly BlockRow[]): PackedBlock[] {
+  const blocks: PackedBlock[] = [];
+  let from = 0;
+  while (from < rows.length) {
+    let to = from;
+    let bytes = HEAD_BYTES;
+    while (to < rows.length && to - from < BLOCK_ROWS_MAX) {
+      bytes += 4 + (rows[to]?.bytes.length ?? 0);
+      if (bytes > BLOCK_BYTES_MAX && to > from) break;
+      to++;
+    }
+    const part = rows.slice(from, to);
+    const first = (part[0]?.sequence ?? 0) as Sequence;
+    blocks.push({ first, rows: part.length, value: encodeBlock(part) });
+    from = to;
+  }
+  return blocks;
+}
+
+/**
+ * Consecutive blocks (values, oldest first) packed anew. What comes out holds the same rows; the
+ * caller writes it, and deletes the keys of the inputs whose first sequence is not among its
+ * results, in one batch.
+ */
+export function mergeBlocks(values: readonly Uint8Array[]): PackedBlock[] {
+  const rows: BlockRow[] = [];
+  for (const value of values) {
+    const block = decodeBlock(value);
+    for (let i = 0; i < block.rows; i++)
+      rows.push({ sequence: block.first + i, bytes: block.row(i) });
+  }
+  return packBlocks(rows);
+}
