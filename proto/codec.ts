@@ -1,0 +1,505 @@
+/**
+ * The contract's two encodings of one shape. A plain object holds a message as CONTRACT §1 shows it:
+ * 64-bit integers are numbers, bytes are Uint8Array, absent scalars have their default, absent
+ * messages are undefined. `codecOf` turns a protobuf descriptor into functions between that shape,
+ * protobuf bytes and JSON values; the wire primitives are protobuf-es's.
+ */
+import { isUtf8 } from 'node:buffer';
+import { ScalarType, type DescField, type DescMessage, type Message } from '@bufbuild/protobuf';
+import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+
+/** A generated message type in plain shape. Messages inside may be given pre-encoded on `encode`. */
+export type Plain<T> = T extends bigint
+  ? number
+  : T extends Uint8Array
+    ? Uint8Array
+    : T extends readonly (infer Item)[]
+      ? Plain<Item>[]
+      : T extends object
+        ? { [K in keyof T as K extends '$typeName' | '$unknown' ? never : K]: Plain<T[K]> }
+        : T;
+
+/** As `Plain`, with every field optional and messages also as their own protobuf bytes. */
+export type Sparse<T> = T extends bigint
+  ? number
+  : T extends Uint8Array
+    ? Uint8Array
+    : T extends readonly (infer Item)[]
+      ? readonly Sparse<Item>[]
+      : T extends object
+        ?
+            | {
+                readonly [K in keyof T as K extends '$typeName' | '$unknown' ? never : K]?:
+                  | Sparse<T[K]>
+                  | undefined;
+              }
+            | Uint8Array
+        : T;
+
+export type DecodeFault = 'malformed' | 'unknown-field' | 'bad-field' | 'bad-text';
+
+/** What is wrong with an input and where; gateways turn it into MALFORMED, UNKNOWN_FIELD, BAD_FIELD, BAD_TEXT. */
+export class DecodeError extends Error {
+  readonly fault: DecodeFault;
+  readonly path: string;
+  constructor(fault: DecodeFault, path: string) {
+    super(`${fault} at ${path === '' ? '(top)' : path}`);
+    this.name = 'DecodeError';
+    this.fault = fault;
+    this.path = path;
+  }
+}
+
+export interface Codec<T> {
+  readonly typeName: string;
+  /** Reads a JSON value. Unknown keys are refused; null counts as absent. */
+  fromJson(value: unknown, path?: string): Plain<T>;
+  /** The JSON value: defaults are left out. */
+  toJson(message: Sparse<T>): JsonObject;
+  /** Reads protobuf bytes. Unknown fields are refused. */
+  decode(bytes: Uint8Array, path?: string): Plain<T>;
+  encode(message: Sparse<T>): Uint8Array;
+}
+
+export type JsonValue = string | number | boolean | null | JsonObject | readonly JsonValue[];
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+/** `bytes` in protobuf, a JSON value of its own in JSON: a request or response within a frame. */
+const INLINE_JSON: ReadonlySet<string> = new Set([
+  'parley.client.v1.Call.request',
+  'parley.client.v1.Result.response',
+]);
+const DEPTH_MAX = 24;
+
+type Shape = Record<string, unknown>;
+
+interface Field {
+  readonly name: string;
+  readonly number: number;
+  readonly fallback: () => unknown;
+  readonly fromJson: (value: unknown, path: string, depth: number) => unknown;
+  /** undefined = leave it out. */
+  readonly toJson: (value: unknown) => JsonValue | undefined;
+  readonly decode: (
+    reader: BinaryReader,
+    wire: WireType,
+    before: unknown,
+    path: string,
+    depth: number,
+  ) => unknown;
+  readonly encode: (writer: BinaryWriter, value: unknown) => void;
+}
+
+const codecs = new Map<string, MessageCodec>();
+
+/** The codec of a generated message descriptor. Made once per type. */
+export function codecOf<T extends Message>(desc: GenMessage<T>): Codec<T> {
+  return codecFor(desc) as unknown as Codec<T>;
+}
+
+function codecFor(desc: DescMessage): MessageCodec {
+  const known = codecs.get(desc.typeName);
+  if (known !== undefined) return known;
+  const made = new MessageCodec(desc);
+  codecs.set(desc.typeName, made);
+  return made;
+}
+
+class MessageCodec {
+  readonly typeName: string;
+  readonly #desc: DescMessage;
+  #fields: readonly Field[] | undefined;
+  readonly #byNumber = new Map<number, Field>();
+  readonly #byName = new Map<string, Field>();
+
+  constructor(desc: DescMessage) {
+    this.#desc = desc;
+    this.typeName = desc.typeName;
+  }
+
+  fromJson(value: unknown, path = '', depth = 0): Shape {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw new DecodeError('malformed', path);
+    if (depth > DEPTH_MAX) throw new DecodeError('malformed', path);
+    const message = this.#blank();
+    for (const [key, item] of Object.entries(value)) {
+      const field = this.#byName.get(key);
+      const at = path === '' ? key : `${path}.${key}`;
+      if (field === undefined) throw new DecodeError('unknown-field', at);
+      if (item !== null && item !== undefined)
+        message[field.name] = field.fromJson(item, at, depth + 1);
+    }
+    return message;
+  }
+
+  toJson(message: Shape | Uint8Array): JsonObject {
+    const shape = message instanceof Uint8Array ? this.decode(message) : message;
+    const out: Record<string, JsonValue> = {};
+    for (const field of this.#compiled()) {
+      const value = shape[field.name];
+      if (value === undefined) continue;
+      const json = field.toJson(value);
+      if (json !== undefined) out[field.name] = json;
+    }
+    return out;
+  }
+
+  decode(bytes: Uint8Array, path = '', depth = 0): Shape {
+    if (depth > DEPTH_MAX) throw new DecodeError('malformed', path);
+    const message = this.#blank();
+    const reader = new BinaryReader(bytes);
+    try {
+      while (reader.pos < reader.len) {
+        const [number, wire] = reader.tag();
+        const field = this.#byNumber.get(number);
+        if (field === undefined)
+          throw new DecodeError('unknown-field', path === '' ? `#${number}` : `${path}.#${number}`);
+        const at = path === '' ? field.name : `${path}.${field.name}`;
+        message[field.name] = field.decode(reader, wire, message[field.name], at, depth + 1);
+      }
+    } catch (error) {
+      if (error instanceof DecodeError) throw error;
+      throw new DecodeError('malformed', path);
+    }
+    return message;
+  }
+
+  encode(message: Shape | Uint8Array): Uint8Array {
+    if (message instanceof Uint8Array) return message;
+    const writer = new BinaryWriter();
+    this.write(writer, message);
+    return writer.finish();
+  }
+
+  write(writer: BinaryWriter, message: Shape): void {
+    for (const field of this.#compiled()) {
+      const value = message[field.name];
+      if (value !== undefined) field.encode(writer, value);
+    }
+  }
+
+  #compiled(): readonly Field[] {
+    if (this.#fields === undefined) {
+      this.#fields = this.#desc.fields.map(compileField);
+      for (const field of this.#fields) {
+        this.#byNumber.set(field.number, field);
+        this.#byName.set(field.name, field);
+      }
+    }
+    return this.#fields;
+  }
+
+  #blank(): Shape {
+    const message: Shape = {};
+    for (const field of this.#compiled()) message[field.name] = field.fallback();
+    return message;
+  }
+}
+
+function compileField(desc: DescField): Field {
+  const name = desc.jsonName;
+  const number = desc.number;
+  switch (desc.fieldKind) {
+    case 'scalar': {
+      const inline = INLINE_JSON.has(`${desc.parent.typeName}.${desc.name}`);
+      return scalarField(
+        name,
+        number,
+        inline ? INLINE : scalar(desc.scalar),
+        desc.proto.proto3Optional === true,
+      );
+    }
+    case 'message':
+      return messageField(name, number, desc.message);
+    case 'list':
+      return desc.listKind === 'message'
+        ? messageListField(name, number, desc.message)
+        : scalarListField(
+            name,
+            number,
+            scalar(desc.listKind === 'scalar' ? desc.scalar : ScalarType.INT32),
+          );
+    case 'map':
+      return mapField(name, number);
+    default:
+      throw new DecodeError(
+        'malformed',
+        `${desc.parent.typeName}.${name}: the contract has no enums`,
+      );
+  }
+}
+
+interface Scalar {
+  readonly wire: WireType;
+  readonly zero: unknown;
+  readonly fromJson: (value: unknown, path: string) => unknown;
+  readonly toJson: (value: unknown) => JsonValue;
+  readonly read: (reader: BinaryReader, path: string) => unknown;
+  readonly write: (writer: BinaryWriter, value: unknown) => void;
+  readonly isZero: (value: unknown) => boolean;
+}
+
+function scalarField(name: string, number: number, kind: Scalar, optional: boolean): Field {
+  const absent = (value: unknown): boolean => !optional && kind.isZero(value);
+  return {
+    name,
+    number,
+    fallback: () => (optional ? undefined : kind.zero),
+    fromJson: (value, path) => kind.fromJson(value, path),
+    toJson: (value) => (absent(value) ? undefined : kind.toJson(value)),
+    decode: (reader, wire, _before, path) => {
+      if (wire !== kind.wire) throw new DecodeError('malformed', path);
+      return kind.read(reader, path);
+    },
+    encode: (writer, value) => {
+      if (absent(value)) return;
+      writer.tag(number, kind.wire);
+      kind.write(writer, value);
+    },
+  };
+}
+
+function messageField(name: string, number: number, desc: DescMessage): Field {
+  const codec = codecFor(desc);
+  return {
+    name,
+    number,
+    fallback: () => undefined,
+    fromJson: (value, path, depth) => codec.fromJson(value, path, depth),
+    toJson: (value) => codec.toJson(value as Shape),
+    decode: (reader, wire, _before, path, depth) => {
+      if (wire !== WireType.LengthDelimited) throw new DecodeError('malformed', path);
+      return codec.decode(reader.bytes(), path, depth);
+    },
+    encode: (writer, value) => writeMessage(writer, number, codec, value),
+  };
+}
+
+function writeMessage(
+  writer: BinaryWriter,
+  number: number,
+  codec: MessageCodec,
+  value: unknown,
+): void {
+  writer.tag(number, WireType.LengthDelimited);
+  if (value instanceof Uint8Array) {
+    writer.bytes(value);
+    return;
+  }
+  writer.fork();
+  codec.write(writer, value as Shape);
+  writer.join();
+}
+
+function messageListField(name: string, number: number, desc: DescMessage): Field {
+  const codec = codecFor(desc);
+  return {
+    name,
+    number,
+    fallback: () => [],
+    fromJson: (value, path, depth) =>
+      jsonList(value, path).map((item, i) => codec.fromJson(item, `${path}[${i}]`, depth)),
+    toJson: (value) => nonEmpty((value as Shape[]).map((item) => codec.toJson(item))),
+    decode: (reader, wire, before, path, depth) => {
+      if (wire !== WireType.LengthDelimited) throw new DecodeError('malformed', path);
+      const list = before as Shape[];
+      list.push(codec.decode(reader.bytes(), `${path}[${list.length}]`, depth));
+      return list;
+    },
+    encode: (writer, value) => {
+      for (const item of value as unknown[]) writeMessage(writer, number, codec, item);
+    },
+  };
+}
+
+function scalarListField(name: string, number: number, kind: Scalar): Field {
+  const packable = kind.wire !== WireType.LengthDelimited;
+  return {
+    name,
+    number,
+    fallback: () => [],
+    // A single value stands for a list of one, so that a GET can name it once.
+    fromJson: (value, path) =>
+      jsonList(value, path).map((item, i) => kind.fromJson(item, `${path}[${i}]`)),
+    toJson: (value) => nonEmpty((value as unknown[]).map((item) => kind.toJson(item))),
+    decode: (reader, wire, before, path) => {
+      const list = before as unknown[];
+      if (packable && wire === WireType.LengthDelimited) {
+        const end = reader.uint32() + reader.pos;
+        while (reader.pos < end) list.push(kind.read(reader, path));
+      } else if (wire === kind.wire) list.push(kind.read(reader, path));
+      else throw new DecodeError('malformed', path);
+      return list;
+    },
+    encode: (writer, value) => {
+      const list = value as unknown[];
+      if (list.length === 0) return;
+      if (!packable) {
+        for (const item of list) kind.write(writer.tag(number, kind.wire), item);
+        return;
+      }
+      writer.tag(number, WireType.LengthDelimited).fork();
+      for (const item of list) kind.write(writer, item);
+      writer.join();
+    },
+  };
+}
+
+/** Maps are string to string in this contract (error metadata). */
+function mapField(name: string, number: number): Field {
+  return {
+    name,
+    number,
+    fallback: () => ({}),
+    fromJson: (value, path) => {
+      if (typeof value !== 'object' || value === null || Array.isArray(value))
+        throw new DecodeError('bad-field', path);
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, String(item)]));
+    },
+    toJson: (value) =>
+      Object.keys(value as object).length === 0 ? undefined : (value as JsonObject),
+    decode: (reader, wire, before, path) => {
+      if (wire !== WireType.LengthDelimited) throw new DecodeError('malformed', path);
+      const inner = new BinaryReader(reader.bytes());
+      const entry = { key: '', value: '' };
+      while (inner.pos < inner.len) {
+        const [part] = inner.tag();
+        if (part === 1) entry.key = readText(inner, path);
+        else if (part === 2) entry.value = readText(inner, path);
+        else throw new DecodeError('unknown-field', path);
+      }
+      return { ...(before as object), [entry.key]: entry.value };
+    },
+    encode: (writer, value) => {
+      for (const [key, item] of Object.entries(value as Record<string, string>)) {
+        writer.tag(number, WireType.LengthDelimited).fork();
+        writer.tag(1, WireType.LengthDelimited).string(key);
+        writer.tag(2, WireType.LengthDelimited).string(item);
+        writer.join();
+      }
+    },
+  };
+}
+
+function jsonList(value: unknown, path: string): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  if (typeof value === 'object') throw new DecodeError('bad-field', path);
+  return [value];
+}
+
+function nonEmpty(list: readonly JsonValue[]): readonly JsonValue[] | undefined {
+  return list.length === 0 ? undefined : list;
+}
+
+function scalar(type: ScalarType): Scalar {
+  switch (type) {
+    case ScalarType.STRING:
+      return TEXT;
+    case ScalarType.BOOL:
+      return FLAG;
+    case ScalarType.BYTES:
+      return BYTES;
+    case ScalarType.INT32:
+      return INT32;
+    case ScalarType.INT64:
+      return INT64;
+    default:
+      throw new DecodeError('malformed', `scalar type ${type} is not used by the contract`);
+  }
+}
+
+function readText(reader: BinaryReader, path: string): string {
+  const bytes = reader.bytes();
+  if (!isUtf8(bytes)) throw new DecodeError('bad-text', path);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+}
+
+const TEXT: Scalar = {
+  wire: WireType.LengthDelimited,
+  zero: '',
+  fromJson: (value, path) => {
+    if (typeof value !== 'string') throw new DecodeError('bad-field', path);
+    return value;
+  },
+  toJson: (value) => value as string,
+  read: readText,
+  write: (writer, value) => writer.string(value as string),
+  isZero: (value) => value === '',
+};
+
+const FLAG: Scalar = {
+  wire: WireType.Varint,
+  zero: false,
+  fromJson: (value, path) => {
+    if (value === true || value === 'true') return true;
+    if (value === false || value === 'false') return false;
+    throw new DecodeError('bad-field', path);
+  },
+  toJson: (value) => value as boolean,
+  read: (reader) => reader.bool(),
+  write: (writer, value) => writer.bool(value as boolean),
+  isZero: (value) => value === false,
+};
+
+const BYTES: Scalar = {
+  wire: WireType.LengthDelimited,
+  zero: new Uint8Array(0),
+  fromJson: (value, path) => {
+    if (typeof value !== 'string' || !/^[A-Za-z0-9+/_-]*={0,2}$/.test(value))
+      throw new DecodeError('bad-field', path);
+    return Uint8Array.from(Buffer.from(value, 'base64'));
+  },
+  toJson: (value) => Buffer.from(value as Uint8Array).toString('base64'),
+  read: (reader) => reader.bytes(),
+  write: (writer, value) => writer.bytes(value as Uint8Array),
+  isZero: (value) => (value as Uint8Array).length === 0,
+};
+
+function jsonInteger(value: unknown, path: string, min: number, max: number): number {
+  const number = typeof value === 'string' && /^-?[0-9]{1,16}$/.test(value) ? Number(value) : value;
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
+    throw new DecodeError('bad-field', path);
+  return number;
+}
+
+const INT32: Scalar = {
+  wire: WireType.Varint,
+  zero: 0,
+  fromJson: (value, path) => jsonInteger(value, path, -(2 ** 31), 2 ** 31 - 1),
+  toJson: (value) => value as number,
+  read: (reader) => reader.int32(),
+  write: (writer, value) => writer.int32(value as number),
+  isZero: (value) => value === 0,
+};
+
+const INT64: Scalar = {
+  wire: WireType.Varint,
+  zero: 0,
+  fromJson: (value, path) =>
+    jsonInteger(value, path, -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
+  toJson: (value) => value as number,
+  read: (reader, path) => {
+    const value = Number(reader.int64());
+    if (!Number.isSafeInteger(value)) throw new DecodeError('bad-field', path);
+    return value;
+  },
+  // A varint of a small unsigned number is the same bytes in both widths, and needs no bigint.
+  write: (writer, value) =>
+    (value as number) >= 0 && (value as number) < 2 ** 32
+      ? writer.uint32(value as number)
+      : writer.int64(value as number),
+  isZero: (value) => value === 0,
+};
+
+const INLINE: Scalar = {
+  wire: WireType.LengthDelimited,
+  zero: new Uint8Array(0),
+  fromJson: (value) => value,
+  toJson: (value) => value as JsonValue,
+  read: (reader) => reader.bytes(),
+  write: (writer, value) => writer.bytes(value as Uint8Array),
+  isZero: (value) => value instanceof Uint8Array && value.length === 0,
+};
