@@ -23,6 +23,8 @@ export type Term = Brand<number, 'Term'>;
 export type Index = Brand<number, 'Index'>;
 /** Number of a shard, 0-based; fixed at creation. */
 export type ShardId = Brand<number, 'ShardId'>;
+/** One copy of a shard, for all time: a wiped disk comes back under a new one. 0 = nobody. */
+export type ReplicaId = Brand<number, 'ReplicaId'>;
 /** Server time in ms since 1970 UTC. */
 export type TimeMs = Brand<number, 'TimeMs'>;
 /** Unix second of the incarnation of the cluster's logs. */
