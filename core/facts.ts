@@ -1,10 +1,11 @@
 /**
- * Facts: bodies of the rows that the broker makes itself (created, member, update, trim). Apply is
- * pure and knows no protobuf, so it writes these; gateways render them as parley.v1.Content.
- * Disk format: golden bytes guard it.
+ * Facts: what the broker itself says in a row (created, member, update, trim). Their bodies are
+ * protobuf `parley.v1.Content` like every other body, so nobody downstream treats them differently:
+ * gateways splice the body of every row as it is. Apply is pure and knows no protobuf library, so
+ * the few fields are written here by hand; facts.test.ts reads them back with the real codec.
  */
-import { ByteReader, ByteWriter } from './bytes.ts';
-import { invariant } from './invariant.ts';
+import { utf8 } from './bytes.ts';
+import { encodeId } from './ids.ts';
 import { BODY_KIND, type BodyKind } from './row.ts';
 
 /** Stored as numbers; the contract's names. The first is the default. */
@@ -15,6 +16,7 @@ export const ROLE = { member: 0, owner: 1, admin: 2, guest: 3 } as const;
 export const MEMBER_CHANGES = ['added', 'joined', 'left', 'removed', 'role'] as const;
 export type MemberChange = (typeof MEMBER_CHANGES)[number];
 
+/** Row 1 of a group. Users are raw ids. */
 export interface CreatedFacts {
   readonly is: 'created';
   readonly name: string;
@@ -45,63 +47,74 @@ export interface TrimFacts {
 
 export type Facts = CreatedFacts | MemberFacts | UpdateFacts | TrimFacts;
 
-export function encodeFacts(facts: Facts): Uint8Array {
-  const out = new ByteWriter(64);
+/** The body kind and the body of the row that states the facts. */
+export function encodeFacts(facts: Facts): {
+  readonly bodyKind: BodyKind;
+  readonly body: Uint8Array;
+} {
+  const out = new ContentWriter();
   switch (facts.is) {
     case 'created':
-      out.text(facts.name);
-      writeUsers(out, facts.users);
+      out.text(1, facts.name);
+      out.users(2, facts.users);
       break;
     case 'member':
-      out.u8(MEMBER_CHANGES.indexOf(facts.change)).u8(facts.role).raw(facts.by);
-      writeUsers(out, facts.users);
+      out.users(1, facts.users);
+      out.text(2, facts.change);
+      out.text(3, ROLES[facts.role] ?? 'member');
+      out.users(4, [facts.by]);
       break;
     case 'update':
-      out
-        .u8(facts.closed ? 1 : 0)
-        .text(facts.name)
-        .u16(facts.fields.length);
-      for (const field of facts.fields) out.text(field);
+      for (const field of facts.fields) out.text(1, field);
+      out.text(2, facts.name);
+      out.number(3, facts.closed ? 1 : 0);
       break;
     case 'trim':
-      out.u53(facts.from).u53(facts.through);
+      out.number(1, facts.from);
+      out.number(2, facts.through);
       break;
   }
-  return out.finish();
+  const bodyKind = BODY_KIND[facts.is];
+  // The field numbers of Content and the body kinds are the same numbers (content.proto).
+  const content = new ContentWriter();
+  content.bytes(bodyKind, out.finish());
+  return { bodyKind, body: content.finish() };
 }
 
-export function decodeFacts(bodyKind: BodyKind, body: Uint8Array): Facts {
-  const input = new ByteReader(body);
-  switch (bodyKind) {
-    case BODY_KIND.created:
-      return { is: 'created', name: input.text(), users: readUsers(input) };
-    case BODY_KIND.member: {
-      const change = MEMBER_CHANGES[input.u8()];
-      invariant(change !== undefined, 'facts.member-change-known');
-      return { is: 'member', change, role: input.u8(), by: input.raw(16), users: readUsers(input) };
-    }
-    case BODY_KIND.update: {
-      const closed = input.u8() === 1;
-      const name = input.text();
-      return {
-        is: 'update',
-        closed,
-        name,
-        fields: Array.from({ length: input.u16() }, () => input.text()),
-      };
-    }
-    case BODY_KIND.trim:
-      return { is: 'trim', from: input.u53(), through: input.u53() };
-    default:
-      invariant(false, 'facts.kind-known', { bodyKind });
+/** The protobuf wire format, as far as facts need it (tag, varint, length-delimited). */
+class ContentWriter {
+  readonly #out: number[] = [];
+
+  number(field: number, value: number): void {
+    if (value === 0) return;
+    this.#varint(field * 8);
+    this.#varint(value);
   }
-}
 
-function writeUsers(out: ByteWriter, users: readonly Uint8Array[]): void {
-  out.u16(users.length);
-  for (const user of users) out.raw(user);
-}
+  text(field: number, value: string): void {
+    if (value !== '') this.bytes(field, utf8(value));
+  }
 
-function readUsers(input: ByteReader): Uint8Array[] {
-  return Array.from({ length: input.u16() }, () => input.raw(16));
+  users(field: number, users: readonly Uint8Array[]): void {
+    for (const user of users) this.bytes(field, utf8(encodeId('usr', user)));
+  }
+
+  bytes(field: number, value: Uint8Array): void {
+    this.#varint(field * 8 + 2);
+    this.#varint(value.length);
+    for (const byte of value) this.#out.push(byte);
+  }
+
+  finish(): Uint8Array {
+    return Uint8Array.from(this.#out);
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    while (rest >= 128) {
+      this.#out.push((rest % 128) + 128);
+      rest = Math.floor(rest / 128);
+    }
+    this.#out.push(rest);
+  }
 }

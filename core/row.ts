@@ -1,7 +1,7 @@
 /**
  * A row as it is logged, stored and fanned out: a fixed part that the broker reads, then the body,
- * which it never decodes (for what users send: protobuf `parley.v1.Content`; for rows that the
- * server makes: facts, see facts.ts, which gateways render).
+ * which it never decodes: protobuf `parley.v1.Content`, also in the rows that the broker makes
+ * itself (facts.ts).
  *
  *   0 u32 length of the whole row     4 u8 version   5 u8 body kind   6 u16 flags
  *   8 u53 sequence     16 u53 timeMs     24 u53 ordinal (countable rows through this one)
@@ -39,7 +39,7 @@ export const ROW_FLAG = {
   redacted: 8,
   /** outbox and clientSeq are set. */
   outbox: 16,
-  /** Made by the broker itself: the body is facts. */
+  /** Made by the broker itself (facts.ts). */
   server: 32,
 } as const;
 

@@ -5,26 +5,57 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const NODE_MIN = [20, 19];
-const SOURCES = ['proto', 'core', 'storage-engine', 'broker', 'gateways', 'services', 'server', 'tests', 'bench', 'tools', 'clients'];
+const SOURCES = [
+  'proto',
+  'core',
+  'storage-engine',
+  'broker',
+  'gateways',
+  'services',
+  'server',
+  'tests',
+  'bench',
+  'tools',
+  'clients',
+];
 const SKIPPED = new Set(['node_modules', 'dist', 'dist-test', 'data']);
 
 export function setup({ quiet = false } = {}) {
   const say = (text) => quiet || process.stderr.write(`${text}\n`);
   checkNode();
   mkdirSync(join(ROOT, '.parley'), { recursive: true });
-  step('packages', hashFiles(['package.json', 'package-lock.json', 'clients/sdk/package.json', 'clients/web/package.json']), 'node_modules', () => {
-    say('Installing packages (once) ...');
-    // Not `npm ci`: it refuses a lock file that leaves out binaries of other platforms. The versions
-    // and checksums of the lock file hold all the same, and the lock file itself stays as it is.
-    npm(['install', '--no-save', '--include=dev', '--include=optional']);
-  });
+  step(
+    'packages',
+    hashFiles([
+      'package.json',
+      'package-lock.json',
+      'clients/sdk/package.json',
+      'clients/web/package.json',
+    ]),
+    'node_modules',
+    () => {
+      say('Installing packages (once) ...');
+      // Not `npm ci`: it refuses a lock file that leaves out binaries of other platforms. The versions
+      // and checksums of the lock file hold all the same, and the lock file itself stays as it is.
+      npm(['install', '--no-save', '--include=dev', '--include=optional']);
+    },
+  );
   step('typescript', hashTree(), 'dist', () => {
     say('Compiling ...');
     node('node_modules/typescript/bin/tsc', ['-b']);
@@ -32,7 +63,11 @@ export function setup({ quiet = false } = {}) {
   step('web', hashTree(['clients/web', 'clients/sdk']), 'clients/web/dist/index.html', () => {
     if (!existsSync(join(ROOT, 'clients/web/vite.config.ts'))) return;
     say('Building the web client ...');
-    node('../../node_modules/vite/bin/vite.js', ['build', '--logLevel', 'error'], join(ROOT, 'clients/web'));
+    node(
+      '../../node_modules/vite/bin/vite.js',
+      ['build', '--logLevel', 'error'],
+      join(ROOT, 'clients/web'),
+    );
   });
 }
 
@@ -45,7 +80,8 @@ function checkNode() {
 /** Runs `work` unless the stamp of the last success equals `hash` and what it made is still there. */
 function step(name, hash, product, work) {
   const stamp = join(ROOT, '.parley', `${name}.stamp`);
-  if (existsSync(stamp) && existsSync(join(ROOT, product)) && readFileSync(stamp, 'utf8') === hash) return;
+  if (existsSync(stamp) && existsSync(join(ROOT, product)) && readFileSync(stamp, 'utf8') === hash)
+    return;
   work();
   writeFileSync(stamp, hash);
 }
@@ -59,7 +95,8 @@ function hashFiles(paths) {
 /** Names, sizes and times of every source file: cheap, and enough to notice a change. */
 function hashTree(roots = SOURCES) {
   const hash = createHash('sha256').update(process.version);
-  for (const name of readdirSync(ROOT)) if (name.startsWith('tsconfig')) hash.update(readFileSync(join(ROOT, name)));
+  for (const name of readdirSync(ROOT))
+    if (name.startsWith('tsconfig')) hash.update(readFileSync(join(ROOT, name)));
   const walk = (folder) => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       if (SKIPPED.has(entry.name)) continue;
@@ -71,7 +108,7 @@ function hashTree(roots = SOURCES) {
       }
     }
   };
-  for (const root of roots) walk(join(ROOT, root));
+  for (const root of roots) if (existsSync(join(ROOT, root))) walk(join(ROOT, root));
   return hash.digest('hex');
 }
 
@@ -101,7 +138,9 @@ function run(command, args, cwd, env) {
     // Standard output belongs to what is started after the set-up.
     execFileSync(command, args, { cwd, env, stdio: ['ignore', 2, 2] });
   } catch (error) {
-    fail(`Set-up failed at: ${command} ${args.join(' ')}\n${error.code === 'ENOENT' ? `${command} was not found.` : 'See the lines above.'}`);
+    fail(
+      `Set-up failed at: ${command} ${args.join(' ')}\n${error.code === 'ENOENT' ? `${command} was not found.` : 'See the lines above.'}`,
+    );
   }
 }
 

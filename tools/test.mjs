@@ -12,25 +12,42 @@ const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
 setup();
 const failed = [];
 const leftOut = [];
-suite('unit', ['dist/{proto,core,storage-engine,broker,gateways,services,server,bench,tools}/**/*.test.js', 'dist/tests/*.test.js']);
+suite('unit', [
+  'dist/{proto,core,storage-engine,broker,gateways,services,server,bench,tools}/**/*.test.js',
+  'dist/tests/*.test.js',
+]);
 suite('sdk', ['clients/sdk/dist-test/**/*.test.js']);
 suite('simulation', ['dist/tests/sim/**/*.test.js']);
 suite('system', ['dist/tests/system/**/*.sys.test.js'], ['--timeout', '120000']);
-if (CHROMIUM.some((path) => existsSync(path))) suite('browser', ['dist/tests/browser/**/*.sys.test.js'], ['--timeout', '120000']);
+if (CHROMIUM.some((path) => existsSync(path)))
+  suite('browser', ['dist/tests/browser/**/*.sys.test.js'], ['--timeout', '120000']);
 else leftOut.push('browser tests: no Chromium on this machine (Debian: apt-get install chromium)');
 
 for (const what of leftOut) process.stdout.write(`\nLEFT OUT: ${what}\n`);
-process.stdout.write(failed.length === 0 ? '\nAll suites passed.\n' : `\nFAILED: ${failed.join(', ')}\n`);
+process.stdout.write(
+  failed.length === 0 ? '\nAll suites passed.\n' : `\nFAILED: ${failed.join(', ')}\n`,
+);
 process.exit(failed.length === 0 ? 0 : 1);
 
 function suite(name, globs, more = []) {
   if (process.argv.length > 2 && !process.argv.includes(name)) return;
   process.stdout.write(`\n== ${name}\n`);
   const env = { ...process.env, UV_THREADPOOL_SIZE: '16' };
-  const result = spawnSync(process.execPath, [join(ROOT, 'node_modules/mocha/bin/mocha.js'), '--exit', '--reporter', 'dot', ...more, ...globs], {
-    cwd: ROOT,
-    env,
-    stdio: 'inherit',
-  });
+  const result = spawnSync(
+    process.execPath,
+    [
+      join(ROOT, 'node_modules/mocha/bin/mocha.js'),
+      '--exit',
+      '--reporter',
+      'dot',
+      ...more,
+      ...globs,
+    ],
+    {
+      cwd: ROOT,
+      env,
+      stdio: 'inherit',
+    },
+  );
   if (result.status !== 0) failed.push(name);
 }
