@@ -76,7 +76,9 @@ export interface DiskSpace {
  * Kinds of WAL records. `entry` and `config` take an index of the shard's log (a config entry is
  * one that the consensus core itself reads); the others do not.
  * hardState: term = current term, index = commit index, payload = the vote, opaque here; the last wins.
- * truncate: entries above `index` are gone. snapshot: the log up to (term, index) is replaced by state.
+ * truncate: entries above `index` are gone; term = that of the entry at `index` (0 at 0).
+ * snapshot: the log up to (term, index) is replaced by state; entries above it stay, so whoever
+ * installs one that does not match its log writes a truncate first.
  * carried: written by the WAL itself where a segment begins: the shard's log ended at (term, index).
  */
 export const RECORD_KIND = {
@@ -114,6 +116,22 @@ export interface Wal {
   trim(flushed: ReadonlyMap<ShardId, Index>): void;
   /** Marks the end as clean and closes. Idempotent. No frame may be in flight. */
   close(): Promise<void>;
+  /** As of the last frame that came back. */
+  stats(): WalStats;
+}
+
+/** Since the start of the process. */
+export interface WalStats {
+  readonly frames: number;
+  /** Written, heads included. */
+  readonly bytes: number;
+  readonly syncs: number;
+  readonly syncMs: number;
+  /** Longest single write and sync. */
+  readonly syncMsMax: number;
+  readonly segments: number;
+  /** Of all segments on the disk. */
+  readonly segmentBytes: number;
 }
 
 /** Called by a Wal in later turns of the loop, never from inside `submit`. */
@@ -161,7 +179,7 @@ export interface WalSegment {
   readonly bytes: number;
   /** Wall clock when it was begun, ms. */
   readonly createdMs: number;
-  /** Highest index per shard in this segment. */
+  /** Where each shard's log ended when this segment did: once all that is flushed, it may go. */
   readonly last: readonly (readonly [shard: number, index: number])[];
 }
 
@@ -183,6 +201,8 @@ export interface WalRecovery {
   readonly verdict: 'new' | 'clean' | 'cut';
   /** Bytes of a torn frame that were left out; 0 unless the verdict is `cut`. */
   readonly tornBytes: number;
+  /** Numbers of the data keys that segments on the disk are sealed with. */
+  readonly keyNumbers: ReadonlySet<number>;
   readonly tail: WalTail;
 }
 

@@ -157,7 +157,13 @@ export function padded(bytes: number): number {
   return (bytes + 7) & ~7;
 }
 
-function readRecord(body: Uint8Array, view: DataView, at: number, length: number): WalRecord {
+/** The record whose head lies at `at`; the caller has checked that it fits. */
+export function readRecord(
+  body: Uint8Array,
+  view: DataView,
+  at: number,
+  length: number,
+): WalRecord {
   const version = view.getUint8(at + 4);
   const kind = view.getUint8(at + 5);
   invariant(version === RECORD_VERSION, 'frame.record-version-known', { version });

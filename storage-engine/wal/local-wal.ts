@@ -1,0 +1,81 @@
+/**
+ * A Wal in the caller's own thread: the simulator's, and the shape the others are measured against.
+ * `later` decides when a frame's sync happens, so that a simulated disk may be slow and a crash may
+ * fall between write and sync.
+ */
+import type { Index, ShardId } from '../../core/ids.ts';
+import { invariant } from '../../core/invariant.ts';
+import type { Wal, WalListener, WalStats } from '../contract.ts';
+import { frameBody } from './frame.ts';
+import type { WalWriter } from './wal-writer.ts';
+
+export interface LocalWalParts {
+  readonly writer: WalWriter;
+  readonly listener: WalListener;
+  /** Runs its argument in a later turn. */
+  readonly later: (run: () => void) => void;
+}
+
+export class LocalWal implements Wal {
+  readonly #writer: WalWriter;
+  readonly #listener: WalListener;
+  readonly #later: (run: () => void) => void;
+  #isInFlight = false;
+  #isDone = false;
+
+  constructor(parts: LocalWalParts) {
+    this.#writer = parts.writer;
+    this.#listener = parts.listener;
+    this.#later = parts.later;
+  }
+
+  submit(frame: ArrayBuffer): void {
+    invariant(!this.#isInFlight, 'wal.one-frame-in-flight');
+    invariant(!this.#isDone, 'wal.open');
+    this.#isInFlight = true;
+    if (!this.#attempt(() => this.#writer.write(frameBody(frame)))) return;
+    this.#later(() => {
+      if (this.#isDone || !this.#attempt(() => this.#writer.sync())) return;
+      this.#isInFlight = false;
+      this.#listener.synced(frame);
+    });
+  }
+
+  trim(flushed: ReadonlyMap<ShardId, Index>): void {
+    if (!this.#isDone) this.#attempt(() => void this.#writer.trim(flushed));
+  }
+
+  /** What the sync thread does when idle; the simulator calls it on its clock. */
+  tick(): void {
+    if (this.#isDone || this.#isInFlight) return;
+    this.#attempt(() => {
+      this.#writer.tick();
+      if (this.#writer.checkSpace()) this.#listener.spaceChanged(this.#writer.isLow);
+    });
+  }
+
+  close(): Promise<void> {
+    invariant(!this.#isInFlight || this.#isDone, 'wal.closed-without-frame-in-flight');
+    if (!this.#isDone) {
+      this.#attempt(() => this.#writer.close());
+      this.#isDone = true;
+    }
+    return Promise.resolve();
+  }
+
+  stats(): WalStats {
+    return this.#writer.stats();
+  }
+
+  #attempt(run: () => void): boolean {
+    try {
+      run();
+      return true;
+    } catch (thrown) {
+      this.#isDone = true;
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      this.#later(() => this.#listener.failed(error));
+      return false;
+    }
+  }
+}

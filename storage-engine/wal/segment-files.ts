@@ -1,0 +1,142 @@
+/**
+ * The files behind segments: a spare one, zeroed ahead of need so that syncs of its frames need no
+ * change of the file system's own records (× 0.6 the time), and a reserve that is given up when the
+ * disk is full. Preparing happens in the background, never while an acknowledgement waits.
+ */
+import { ParleyError } from '../../core/errors.ts';
+import { invariant } from '../../core/invariant.ts';
+import type { Disk, DiskFile } from '../contract.ts';
+import { SEGMENT_HEAD_BYTES, WAL_DIRECTORY } from './segment.ts';
+
+/** Zeroed whole; durable under this name. */
+const SPARE = `${WAL_DIRECTORY}/spare`;
+/** A segment being begun that found no spare. */
+const FRESH = `${WAL_DIRECTORY}/fresh.tmp`;
+const RESERVE = `${WAL_DIRECTORY}/reserve`;
+const ZERO_SLICE_BYTES: number = 1 << 20;
+
+export class SegmentFiles {
+  readonly #disk: Disk;
+  readonly #segmentBytes: number;
+  readonly #reserveBytes: number;
+  /** Name of the file that `take` gave out and `name` has yet to rename. */
+  #taken: string | undefined;
+  #isStarting = true;
+  #isPreparing = false;
+  #settled: Promise<void> = Promise.resolve();
+
+  constructor(
+    disk: Disk,
+    options: { readonly segmentBytes: number; readonly reserveBytes: number },
+  ) {
+    this.#disk = disk;
+    this.#segmentBytes = options.segmentBytes;
+    this.#reserveBytes = options.reserveBytes;
+  }
+
+  /** Resolves when nothing is being prepared; rejects if the disk failed (a full one is no failure). */
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
+  /** Clears what an earlier process left half done. */
+  start(): void {
+    this.#disk.makeDirectory(WAL_DIRECTORY);
+    for (const name of this.#disk.list(WAL_DIRECTORY))
+      if (name.endsWith('.tmp')) this.#disk.remove(`${WAL_DIRECTORY}/${name}`);
+    if (!this.#isSpareUsable()) this.#disk.remove(SPARE);
+  }
+
+  /** An open file for the next segment: the spare if it is ready, else a new one. */
+  take(): DiskFile {
+    invariant(this.#taken === undefined, 'segment-files.named-before-next');
+    const isReady = this.#disk.sizeOf(SPARE) === this.#segmentBytes;
+    this.#taken = isReady ? SPARE : FRESH;
+    const file = isReady ? this.#disk.open(SPARE) : this.#fresh();
+    this.#isStarting = false;
+    return file;
+  }
+
+  /** Gives the file taken its name, durably, and begins to prepare the next spare. */
+  name(path: string): void {
+    invariant(this.#taken !== undefined, 'segment-files.taken-before-named');
+    this.#disk.rename(this.#taken, path);
+    this.#disk.syncDirectory(WAL_DIRECTORY);
+    this.#taken = undefined;
+    this.#prepare(SPARE, this.#segmentBytes);
+  }
+
+  /**
+   * Runs a write that may be repeated; if the disk is full, gives up the reserve and runs it once
+   * more. Nothing that anybody relies on was synced in between, so this retries no sync.
+   */
+  withReserve<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (thrown) {
+      if (!isDiskFull(thrown) || this.#disk.sizeOf(RESERVE) === undefined) throw thrown;
+      this.#disk.remove(RESERVE);
+      return run();
+    }
+  }
+
+  /** Makes the reserve if it is not there; called while space is enough. */
+  keepReserve(): void {
+    if (this.#reserveBytes === 0 || this.#disk.sizeOf(RESERVE) === this.#reserveBytes) return;
+    this.#prepare(RESERVE, this.#reserveBytes);
+  }
+
+  /**
+   * The first segment of a process is zeroed while nobody waits for an acknowledgement; a later one
+   * without a spare grows as it is written.
+   */
+  #fresh(): DiskFile {
+    return this.withReserve(() => {
+      this.#disk.remove(FRESH);
+      return this.#create();
+    });
+  }
+
+  #create(): DiskFile {
+    const file = this.#disk.open(FRESH, { create: true });
+    const bytes = this.#isStarting ? this.#segmentBytes : SEGMENT_HEAD_BYTES;
+    const zeros = new Uint8Array(Math.min(bytes, ZERO_SLICE_BYTES));
+    for (let at = 0; at < bytes; at += zeros.length)
+      file.write(at, [zeros.subarray(0, Math.min(zeros.length, bytes - at))]);
+    file.sync();
+    return file;
+  }
+
+  #isSpareUsable(): boolean {
+    if (this.#disk.sizeOf(SPARE) !== this.#segmentBytes) return false;
+    const file = this.#disk.open(SPARE);
+    const head = new Uint8Array(SEGMENT_HEAD_BYTES);
+    file.read(0, head);
+    file.close();
+    // A head in it means that a process died between writing and naming it.
+    return head.every((byte) => byte === 0);
+  }
+
+  /** One at a time; what is asked for meanwhile is asked for again at the next roll or space check. */
+  #prepare(path: string, bytes: number): void {
+    if (this.#isPreparing) return;
+    this.#isPreparing = true;
+    this.#settled = this.#disk.prepare(path, bytes).then(
+      () => {
+        this.#isPreparing = false;
+      },
+      (thrown: unknown) => {
+        this.#isPreparing = false;
+        // Without a spare the next segment grows as it is written; without a reserve the disk is
+        // low soon. Neither touches what was acknowledged. Any other error is the disk failing.
+        if (!isDiskFull(thrown)) throw thrown;
+      },
+    );
+    // Whoever cares awaits `settled`; this keeps an early rejection from counting as unhandled.
+    this.#settled.catch(() => undefined);
+  }
+}
+
+function isDiskFull(thrown: unknown): boolean {
+  return thrown instanceof ParleyError && thrown.details['problem'] === 'disk_full';
+}
