@@ -127,6 +127,8 @@ export interface ConversationView {
     readonly slowModeMs: number;
   };
   readonly closed: boolean;
+  /** The cluster's epoch, from the shard's settings entry. */
+  readonly epoch: number;
   readonly head: number;
   /** Ordinal of the head: countable rows so far. */
   readonly messageCount: number;
