@@ -1,1 +1,12 @@
+export { createClient } from './client.ts';
+export type * from './client-interface.ts';
+export type * from './contract.ts';
+export { ClientError } from './errors.ts';
+export { type HostPort, type HostSignal, platformHost } from './host.ts';
+export { directConversationId, groupConversationId, isId } from './ids.ts';
+export { type Lease, type LockPort, webLocks } from './locks.ts';
 export { REASONS, type Reason } from './reasons.ts';
+export { memoryStore } from './stores/memory.ts';
+export type * from './stores/store-port.ts';
+export type * from './transport.ts';
+export { webSocketTransport } from './transports/websocket.ts';

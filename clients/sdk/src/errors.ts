@@ -1,0 +1,45 @@
+/** Refusals and failures with a reason of the contract's one table. */
+import type { WireError } from './contract.ts';
+import { REASONS, type Reason } from './reasons.ts';
+
+export class ClientError extends Error {
+  readonly reason: Reason;
+  readonly retryAfterMs: number;
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(
+    reason: Reason,
+    message: string,
+    more: {
+      retryAfterMs?: number;
+      metadata?: Readonly<Record<string, string>>;
+      cause?: unknown;
+    } = {},
+  ) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.name = 'ClientError';
+    this.reason = reason;
+    this.retryAfterMs = more.retryAfterMs ?? 0;
+    this.metadata = more.metadata ?? {};
+  }
+}
+
+/** A reason this version does not know is met as its code's class allows: later, the same again. */
+export function knownReason(reason: string | undefined): Reason {
+  return reason !== undefined && Object.hasOwn(REASONS, reason) ? (reason as Reason) : 'INVARIANT';
+}
+
+export function errorOf(wire: WireError): ClientError {
+  return new ClientError(knownReason(wire.reason), wire.message ?? wire.reason ?? '', {
+    retryAfterMs: wire.retryAfterMs ?? 0,
+    metadata: wire.metadata ?? {},
+  });
+}
+
+export function featureDisabled(what: string): ClientError {
+  return new ClientError('FEATURE_DISABLED', `${what} is not in this version`);
+}
+
+export function reasonOf(error: unknown): Reason {
+  return error instanceof ClientError ? error.reason : 'INVARIANT';
+}
