@@ -129,7 +129,6 @@ export class SlabWriter {
   constructor(ship: (slab: Slab) => void, schedule: (flush: () => void) => void) {
     this.#ship = ship;
     this.#schedule = schedule;
-    this.flush = this.flush.bind(this);
   }
 
   /** Writes the header, zeroes the padding and returns the offset of the payload in `slab`. */
@@ -195,7 +194,7 @@ export class SlabWriter {
     this.#current = slab;
     if (!this.#armed) {
       this.#armed = true;
-      this.#schedule(this.flush);
+      this.#schedule(() => this.flush());
     }
     return slab;
   }

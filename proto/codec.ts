@@ -37,6 +37,9 @@ export type Sparse<T> = T extends bigint
             | Uint8Array
         : T;
 
+/** `Sparse` without the choice of giving it encoded: what one builds and spreads. */
+export type Fields<T> = Exclude<Sparse<T>, Uint8Array>;
+
 export type DecodeFault = 'malformed' | 'unknown-field' | 'bad-field' | 'bad-text';
 
 /** What is wrong with an input and where; gateways turn it into MALFORMED, UNKNOWN_FIELD, BAD_FIELD, BAD_TEXT. */
@@ -83,13 +86,10 @@ interface Field {
   readonly fromJson: (value: unknown, path: string, depth: number) => unknown;
   /** undefined = leave it out. */
   readonly toJson: (value: unknown) => JsonValue | undefined;
-  readonly decode: (
-    reader: BinaryReader,
-    wire: WireType,
-    before: unknown,
-    path: string,
-    depth: number,
-  ) => unknown;
+  readonly wire: WireType;
+  readonly decode: (reader: BinaryReader, before: unknown, path: string, depth: number) => unknown;
+  /** Lists of numbers may come packed. */
+  readonly decodePacked?: (reader: BinaryReader, before: unknown, path: string) => unknown;
   readonly encode: (writer: BinaryWriter, value: unknown) => void;
 }
 
@@ -158,7 +158,11 @@ class MessageCodec {
         if (field === undefined)
           throw new DecodeError('unknown-field', path === '' ? `#${number}` : `${path}.#${number}`);
         const at = path === '' ? field.name : `${path}.${field.name}`;
-        message[field.name] = field.decode(reader, wire, message[field.name], at, depth + 1);
+        const before = message[field.name];
+        if (wire === field.wire) message[field.name] = field.decode(reader, before, at, depth + 1);
+        else if (field.decodePacked !== undefined && wire === WireType.LengthDelimited)
+          message[field.name] = field.decodePacked(reader, before, at);
+        else throw new DecodeError('malformed', at);
       }
     } catch (error) {
       if (error instanceof DecodeError) throw error;
@@ -250,10 +254,8 @@ function scalarField(name: string, number: number, kind: Scalar, optional: boole
     fallback: () => (optional ? undefined : kind.zero),
     fromJson: (value, path) => kind.fromJson(value, path),
     toJson: (value) => (absent(value) ? undefined : kind.toJson(value)),
-    decode: (reader, wire, _before, path) => {
-      if (wire !== kind.wire) throw new DecodeError('malformed', path);
-      return kind.read(reader, path);
-    },
+    wire: kind.wire,
+    decode: (reader, _before, path) => kind.read(reader, path),
     encode: (writer, value) => {
       if (absent(value)) return;
       writer.tag(number, kind.wire);
@@ -270,10 +272,8 @@ function messageField(name: string, number: number, desc: DescMessage): Field {
     fallback: () => undefined,
     fromJson: (value, path, depth) => codec.fromJson(value, path, depth),
     toJson: (value) => codec.toJson(value as Shape),
-    decode: (reader, wire, _before, path, depth) => {
-      if (wire !== WireType.LengthDelimited) throw new DecodeError('malformed', path);
-      return codec.decode(reader.bytes(), path, depth);
-    },
+    wire: WireType.LengthDelimited,
+    decode: (reader, _before, path, depth) => codec.decode(reader.bytes(), path, depth),
     encode: (writer, value) => writeMessage(writer, number, codec, value),
   };
 }
@@ -303,8 +303,8 @@ function messageListField(name: string, number: number, desc: DescMessage): Fiel
     fromJson: (value, path, depth) =>
       jsonList(value, path).map((item, i) => codec.fromJson(item, `${path}[${i}]`, depth)),
     toJson: (value) => nonEmpty((value as Shape[]).map((item) => codec.toJson(item))),
-    decode: (reader, wire, before, path, depth) => {
-      if (wire !== WireType.LengthDelimited) throw new DecodeError('malformed', path);
+    wire: WireType.LengthDelimited,
+    decode: (reader, before, path, depth) => {
       const list = before as Shape[];
       list.push(codec.decode(reader.bytes(), `${path}[${list.length}]`, depth));
       return list;
@@ -325,15 +325,18 @@ function scalarListField(name: string, number: number, kind: Scalar): Field {
     fromJson: (value, path) =>
       jsonList(value, path).map((item, i) => kind.fromJson(item, `${path}[${i}]`)),
     toJson: (value) => nonEmpty((value as unknown[]).map((item) => kind.toJson(item))),
-    decode: (reader, wire, before, path) => {
+    wire: kind.wire,
+    decode: (reader, before, path) => {
       const list = before as unknown[];
-      if (packable && wire === WireType.LengthDelimited) {
-        const end = reader.uint32() + reader.pos;
-        while (reader.pos < end) list.push(kind.read(reader, path));
-      } else if (wire === kind.wire) list.push(kind.read(reader, path));
-      else throw new DecodeError('malformed', path);
+      list.push(kind.read(reader, path));
       return list;
     },
+    ...(packable
+      ? {
+          decodePacked: (reader, before, path) =>
+            readPacked(reader, before as unknown[], kind, path),
+        }
+      : {}),
     encode: (writer, value) => {
       const list = value as unknown[];
       if (list.length === 0) return;
@@ -346,6 +349,13 @@ function scalarListField(name: string, number: number, kind: Scalar): Field {
       writer.join();
     },
   };
+}
+
+function readPacked(reader: BinaryReader, list: unknown[], kind: Scalar, path: string): unknown[] {
+  const length = reader.uint32();
+  const end = reader.pos + length;
+  while (reader.pos < end) list.push(kind.read(reader, path));
+  return list;
 }
 
 /** Maps are string to string in this contract (error metadata). */
@@ -361,8 +371,8 @@ function mapField(name: string, number: number): Field {
     },
     toJson: (value) =>
       Object.keys(value as object).length === 0 ? undefined : (value as JsonObject),
-    decode: (reader, wire, before, path) => {
-      if (wire !== WireType.LengthDelimited) throw new DecodeError('malformed', path);
+    wire: WireType.LengthDelimited,
+    decode: (reader, before, path) => {
       const inner = new BinaryReader(reader.bytes());
       const entry = { key: '', value: '' };
       while (inner.pos < inner.len) {

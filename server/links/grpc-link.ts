@@ -49,7 +49,8 @@ export const GRPC_LINK_OPTIONS: Readonly<Record<string, number>> = {
 /** Every incoming Link is handed to `accept`; the server's credentials decide who may dial. */
 export function serveLinks(server: Server, accept: (link: Link) => void): void {
   server.addService(PIPE, {
-    Pipe: (stream: ServerDuplexStream<Buffer, Buffer>) => accept(new GrpcLink(stream, () => stream.end())),
+    Pipe: (stream: ServerDuplexStream<Buffer, Buffer>) =>
+      accept(new GrpcLink(stream, () => stream.end())),
   });
 }
 
@@ -134,12 +135,19 @@ class GrpcLink implements Link {
       const detail = frame.subarray(CONTROL_BYTES);
       this.#ended(detail.length === 0 ? undefined : decodeError(detail));
     } else if (kind === CONTROL.hello && value !== PROTOCOL_VERSION) {
-      this.close(new ParleyError('PROTOCOL_UNSUPPORTED', `the other node speaks version ${value} of links, this one ${PROTOCOL_VERSION}`));
+      this.close(
+        new ParleyError(
+          'PROTOCOL_UNSUPPORTED',
+          `the other node speaks version ${value} of links, this one ${PROTOCOL_VERSION}`,
+        ),
+      );
     }
   }
 
   #broken(error: Partial<ServiceError>): void {
-    this.#ended(new ParleyError('SHARD_UNAVAILABLE', 'the link to another node broke', {}, { cause: error }));
+    this.#ended(
+      new ParleyError('SHARD_UNAVAILABLE', 'the link to another node broke', {}, { cause: error }),
+    );
   }
 
   #ended(reason: ParleyError | undefined): void {

@@ -39,10 +39,14 @@ export function suite(name: string, make: () => Promise<LinkPair>): void {
         (slab) => pair.a.send(slab),
         (flush) => setImmediate(flush),
       );
-      for (let i = 1; i <= 500; i++) writer.write({ kind: RECORD.query, request: i }, new Uint8Array(i % 9));
+      for (let i = 1; i <= 500; i++)
+        writer.write({ kind: RECORD.query, request: i }, new Uint8Array(i % 9));
       await all;
       await back;
-      assert.deepEqual(heard, Array.from({ length: 500 }, (_, i) => i + 1));
+      assert.deepEqual(
+        heard,
+        Array.from({ length: 500 }, (_, i) => i + 1),
+      );
       await pair.close();
     });
 
@@ -56,7 +60,9 @@ export function suite(name: string, make: () => Promise<LinkPair>): void {
 
     it('turns unwritable when the window is used up, and writable again by credits', async () => {
       const pair = await make();
-      const writable = new Promise<void>((done) => pair.a.listen(listener({ writable: () => done() })));
+      const writable = new Promise<void>((done) =>
+        pair.a.listen(listener({ writable: () => done() })),
+      );
       const chunk = 1024 * 1024;
       for (let i = 0; i <= LINK_WINDOW_BYTES / chunk; i++) pair.a.send(filled(chunk));
       assert.equal(pair.a.isWritable, false);
@@ -109,7 +115,11 @@ function listener(some: {
   closed?: (reason: ParleyError | undefined) => void;
 }): Parameters<Link['listen']>[0] {
   const nothing = (): void => undefined;
-  return { slab: some.slab ?? nothing, writable: some.writable ?? nothing, closed: some.closed ?? nothing };
+  return {
+    slab: some.slab ?? nothing,
+    writable: some.writable ?? nothing,
+    closed: some.closed ?? nothing,
+  };
 }
 
 function filled(bytes: number): Slab {
