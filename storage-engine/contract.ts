@@ -222,8 +222,6 @@ export interface StateRange {
   readonly reverse?: boolean;
   /** 1 ..= STATE_RANGE_LIMIT_MAX; that if absent. */
   readonly limit?: number;
-  /** Keeps the blocks read in the cache; default true. Scans that pass once say false. */
-  readonly fillCache?: boolean;
 }
 
 export const STATE_RANGE_LIMIT_MAX = 16_384;
@@ -238,16 +236,20 @@ export const STATE_RANGE_LIMIT_MAX = 16_384;
  */
 export interface StateStore {
   readonly health: StateHealth;
-  /** Opens or creates; verifies the ring of batches and that the files it names are there. */
+  /** Opens or creates; verifies the ring of batches and that the files it names are there. Once. */
   open(): Promise<StateOpening>;
   /** Waits for what is in flight. Idempotent. Later calls are refused with problem `closed`. */
   close(): Promise<void>;
   get(key: Uint8Array): Promise<Uint8Array | undefined>;
   /** In the order of the keys; undefined for absent ones. One snapshot. */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
-  /** Entries in order, one snapshot. */
+  /**
+   * Entries in order, one snapshot. A value that rotted is refused; a *key* that rotted on the disk
+   * can make its entry vanish from a range (never from `get`), so who reads what is dense by nature
+   * (blocks, journal) checks that it is.
+   */
   range(range: StateRange): Promise<StateEntry[]>;
-  /** At most one batch is being written at a time; several may be filled. */
+  /** Several may be filled at once; they are written one at a time, in the order of the `write` calls. */
   newBatch(): StateBatch;
   /** Deletes all keys in [gte, lt) by synced batches of bounded size, not as one atom. Returns how many. */
   clearRange(gte: Uint8Array, lt: Uint8Array): Promise<number>;
@@ -272,8 +274,7 @@ export interface StateBatch {
   del(key: Uint8Array): void;
   /**
    * Writes all or nothing together with the next ring entry. With `sync` it is durable when the
-   * promise resolves; without it a power cut may lose it, also while keeping later ones. Throws an
-   * invariant violation while another batch is being written.
+   * promise resolves; without it a power cut may lose it, also while keeping later ones.
    */
   write(options: { readonly sync: boolean }): Promise<void>;
 }

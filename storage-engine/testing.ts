@@ -8,7 +8,8 @@ import type { KeyEncryptionKey } from './key-file.ts';
 
 /** Repeatable numbers from a seed (xorshift32): the same seed, the same run. */
 export function seededRandom(seed: number): Random {
-  let state = seed | 0 || 0x9e3779b9;
+  // Small seeds are spread first: xorshift would begin with small numbers.
+  let state = Math.imul(seed ^ 0x5bd1e995, 0x9e3779b1) || 1;
   const next = (): number => {
     state ^= state << 13;
     state ^= state >>> 17;
