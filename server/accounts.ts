@@ -1,0 +1,111 @@
+/**
+ * The accounts part of a node: PostgreSQL (embedded, or the one that PARLEY_POSTGRES_URL names), its
+ * schema, the password threads and the identity service on top; started and stopped as one.
+ */
+import { availableParallelism } from 'node:os';
+import type { Clock } from '../core/clock.ts';
+import { toParleyError } from '../core/errors.ts';
+import type { Logger } from '../core/observe.ts';
+import { ArgonPasswords } from '../services/identity/adapters/argon-passwords.ts';
+import type { DatabaseTarget } from '../services/identity/adapters/database.ts';
+import { PgStores } from '../services/identity/adapters/pg-stores.ts';
+import type { Revocation } from '../services/identity/contract.ts';
+import { Identity } from '../services/identity/identity.ts';
+import type { KeyWrap } from '../services/identity/ports.ts';
+import { identitySlice } from './config-slices.ts';
+import type { Config } from './config-table.ts';
+import { EmbeddedPostgres, runningPostgres, type PostgresConnection } from './embedded-postgres.ts';
+
+export interface AccountsOptions {
+  readonly config: Config;
+  readonly keyWrap: KeyWrap;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told of each revocation once its row is durable; what it misses, pendingRevocations holds. */
+  readonly onRevoked?: (revocations: readonly Revocation[]) => void;
+}
+
+export interface Accounts {
+  readonly identity: Identity;
+  /** Ends it within a few seconds, PostgreSQL last. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const MAINTAIN_PERIOD_MS = 3_600_000;
+
+export async function startAccounts(options: AccountsOptions): Promise<Accounts> {
+  const { config, log } = options;
+  const postgres = config.postgresUrl.isEmpty() ? embedded(config, log) : undefined;
+  const settings = identitySlice(config);
+  let stores: PgStores | undefined;
+  let passwords: ArgonPasswords | undefined;
+  let maintenance: NodeJS.Timeout | undefined;
+  const stop = async (): Promise<void> => {
+    clearInterval(maintenance);
+    await passwords?.stop();
+    await stores?.stop();
+    await postgres?.stop();
+  };
+  try {
+    const target = postgres === undefined ? external(config) : targetOf(await postgres.start());
+    stores = new PgStores({ target, poolMax: config.postgresPoolMax });
+    await stores.start();
+    const threads = Math.max(1, Math.floor(availableParallelism() / 2));
+    passwords = new ArgonPasswords({ threads, passwordQueueMax: settings.passwordQueueMax });
+    const identity = await Identity.open({ ...options, stores, passwords, settings });
+    maintenance = setInterval(() => maintain(identity, log), MAINTAIN_PERIOD_MS).unref();
+    return { identity, stop };
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+}
+
+/**
+ * The stores alone, for the operator's tools: of a running server or, when none runs, of an embedded
+ * PostgreSQL that is started for the length of `work`.
+ */
+export async function withStores<T>(
+  config: Config,
+  work: (stores: PgStores) => Promise<T>,
+): Promise<T> {
+  let started: EmbeddedPostgres | undefined;
+  let target: DatabaseTarget;
+  if (config.postgresUrl.isEmpty()) {
+    let connection = runningPostgres(config.dataDir);
+    if (connection === undefined) {
+      started = new EmbeddedPostgres({ dataDir: config.dataDir });
+      connection = await started.start();
+    }
+    target = targetOf(connection);
+  } else target = external(config);
+  const stores = new PgStores({ target, poolMax: 1 });
+  try {
+    await stores.start();
+    return await work(stores);
+  } finally {
+    await stores.stop();
+    await started?.stop();
+  }
+}
+
+function embedded(config: Config, log: Logger): EmbeddedPostgres {
+  return new EmbeddedPostgres({
+    dataDir: config.dataDir,
+    onTrouble: (trouble) => log.error(trouble.message, { part: 'postgres' }),
+  });
+}
+
+function external(config: Config): DatabaseTarget {
+  return { url: config.postgresUrl.reveal() };
+}
+
+function targetOf(connection: PostgresConnection): DatabaseTarget {
+  return { ...connection, password: connection.password.reveal() };
+}
+
+function maintain(identity: Identity, log: Logger): void {
+  identity.maintain().catch((thrown: unknown) => {
+    log.warn('accounts were not tidied up', { reason: toParleyError(thrown).reason });
+  });
+}

@@ -1,0 +1,49 @@
+/** What `npm run parley -- token …` and `… invite …` do, beside a running server or without one. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../core/clock.ts';
+import { ParleyError } from '../core/errors.ts';
+import { newSignupCode } from '../services/identity/accounts.ts';
+import type { ServiceToken } from '../services/identity/contract.ts';
+import { ServiceTokens } from '../services/identity/service-tokens.ts';
+import { withStores } from './accounts.ts';
+import type { Config } from './config-table.ts';
+
+const WALL_CLOCK: Clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
+
+export async function createToken(
+  config: Config,
+  request: { readonly name: string; readonly scopes: readonly string[] },
+): Promise<{ readonly token: string; readonly serviceToken: ServiceToken }> {
+  return withTokens(config, (tokens) => tokens.create(request));
+}
+
+export async function listTokens(config: Config): Promise<readonly ServiceToken[]> {
+  return withTokens(config, (tokens) => tokens.list());
+}
+
+export async function revokeToken(config: Config, tokenId: string): Promise<ServiceToken> {
+  return withTokens(config, (tokens) => tokens.revoke(tokenId));
+}
+
+export async function createInvite(config: Config, uses: number): Promise<string> {
+  refuseNewDirectory(config);
+  return withStores(config, (stores) => newSignupCode(stores.accounts, WALL_CLOCK, uses));
+}
+
+async function withTokens<T>(
+  config: Config,
+  work: (tokens: ServiceTokens) => Promise<T>,
+): Promise<T> {
+  refuseNewDirectory(config);
+  return withStores(config, (stores) => work(new ServiceTokens(stores.serviceTokens, WALL_CLOCK)));
+}
+
+/** A mistyped path must not become a second, empty installation. */
+function refuseNewDirectory(config: Config): void {
+  if (!config.postgresUrl.isEmpty() || existsSync(join(config.dataDir, 'postgres'))) return;
+  throw new ParleyError(
+    'BAD_FIELD',
+    `${config.dataDir} is not the data directory of a server that has run: start the server once, or name its directory with --data-dir or PARLEY_DATA_DIR`,
+  );
+}

@@ -1,0 +1,214 @@
+/** Accounts: signing up, signing in, passwords (R090–R096). */
+import { createHash, randomBytes } from 'node:crypto';
+import type { Clock } from '../../core/clock.ts';
+import { ParleyError } from '../../core/errors.ts';
+import type {
+  Caller,
+  DeviceInput,
+  LogInRequest,
+  Origin,
+  SignedIn,
+  SignUpRequest,
+} from './contract.ts';
+import type { Devices } from './devices.ts';
+import type { LoginThrottle } from './login-throttle.ts';
+import { newUserId } from './new-ids.ts';
+import type { AccountRow, AccountStore, Passwords } from './ports.ts';
+import { userOf } from './profiles.ts';
+import type { Sessions } from './sessions.ts';
+import { checkName, checkPassword, checkUsername } from './text-rules.ts';
+
+export type SignupMode = 'open' | 'invite' | 'closed';
+
+export interface AccountParts {
+  readonly store: AccountStore;
+  readonly passwords: Passwords;
+  readonly throttle: LoginThrottle;
+  readonly sessions: Sessions;
+  readonly devices: Devices;
+  readonly clock: Clock;
+  readonly signup: SignupMode;
+}
+
+const SIGNUP_CODE_USES_MAX = 1_000_000;
+/**
+ * Hash of a password that nobody has: verified when the user name is unknown, so that the answer
+ * takes as long as for a known one and tells nothing.
+ */
+const NOBODYS_HASH =
+  '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b/dWRWJTmaaJObGIpoEbQgDnJM';
+
+export class Accounts {
+  readonly #parts: AccountParts;
+
+  constructor(parts: AccountParts) {
+    this.#parts = parts;
+  }
+
+  async signUp(
+    request: SignUpRequest,
+    origin: Origin,
+  ): Promise<SignedIn & { readonly created: boolean }> {
+    const { store, signup, throttle } = this.#parts;
+    const username = checkUsername(request.username);
+    const password = checkPassword(request.password);
+    const displayName = checkName(request.displayName ?? '', 'displayName');
+    if (signup === 'closed') throw signupClosed();
+    throttle.check(username, origin);
+    const found = await store.findByUsername(username);
+    if (found !== undefined) {
+      const row = await this.#repeated(found, password, origin);
+      return { ...(await this.#signIn(row, request.device)), created: false };
+    }
+    const passwordHash = await this.#parts.passwords.hash(password);
+    if (signup === 'invite') await this.#takeCode(request.inviteCode);
+    const row = newAccount({ username, displayName, passwordHash }, this.#parts.clock.nowMs());
+    const isNew = await store.insertAccount(row);
+    if (isNew) return { ...(await this.#signIn(row, request.device)), created: true };
+    const winner = await store.findByUsername(username);
+    if (winner === undefined) throw taken();
+    await this.#repeated(winner, password, origin);
+    return { ...(await this.#signIn(winner, request.device)), created: false };
+  }
+
+  async logIn(request: LogInRequest, origin: Origin): Promise<SignedIn> {
+    const { store, passwords, throttle } = this.#parts;
+    const { username, password } = request;
+    if (typeof username !== 'string' || typeof password !== 'string') throw loginFailed();
+    // Neither can be anybody's: no need to spend a hash on what cannot match.
+    if (username.length > 50 || password.length > 512) throw loginFailed();
+    throttle.check(username, origin);
+    const row = await store.findByUsername(username);
+    const hasPassword = row !== undefined && row.passwordHash !== '';
+    const isRight = await passwords.verify(hasPassword ? row.passwordHash : NOBODYS_HASH, password);
+    if (!hasPassword || !isRight) {
+      throttle.failed(username, origin);
+      throw loginFailed();
+    }
+    throttle.succeeded(username, origin);
+    return this.#signIn(row, request.device);
+  }
+
+  /** The caller's session goes on with new tokens, all others end: a thief is out at once. */
+  async changePassword(
+    caller: Caller,
+    request: { readonly oldPassword: string; readonly newPassword: string },
+  ): Promise<SignedIn> {
+    const { store, passwords, sessions, throttle } = this.#parts;
+    const next = checkPassword(request.newPassword, 'newPassword');
+    const row = await this.#account(caller);
+    const origin = { address: caller.sessionId };
+    throttle.check(row.username, origin);
+    const isRight =
+      typeof request.oldPassword === 'string' &&
+      row.passwordHash !== '' &&
+      (await passwords.verify(row.passwordHash, request.oldPassword));
+    if (!isRight) {
+      throttle.failed(row.username, origin);
+      throw loginFailed();
+    }
+    await store.setPasswordHash(caller.userId, await passwords.hash(next));
+    await sessions.revoke({ userId: caller.userId, exceptSessionId: caller.sessionId });
+    return { tokens: await sessions.renew(caller), user: userOf(row, caller.userId) };
+  }
+
+  async refresh(refreshToken: string): Promise<SignedIn> {
+    const tokens = await this.#parts.sessions.refresh(refreshToken);
+    const row = await this.#account(tokens);
+    refuseSuspended(row);
+    return { tokens, user: userOf(row, row.userId) };
+  }
+
+  /** A sign-up that came before: the right password makes it a sign-in, else the name is taken. */
+  async #repeated(row: AccountRow, password: string, origin: Origin): Promise<AccountRow> {
+    const { passwords, throttle } = this.#parts;
+    const isRight = row.passwordHash !== '' && (await passwords.verify(row.passwordHash, password));
+    if (isRight) return row;
+    // Counts as a failed sign-in: otherwise this would be the way around the limit.
+    throttle.failed(row.username, origin);
+    throw taken();
+  }
+
+  async #signIn(row: AccountRow, device: DeviceInput = {}): Promise<SignedIn> {
+    refuseSuspended(row);
+    const deviceId = await this.#parts.devices.signIn(row.userId, device);
+    const tokens = await this.#parts.sessions.open(row.userId, deviceId);
+    return { tokens, user: userOf(row, row.userId) };
+  }
+
+  async #account(caller: Pick<Caller, 'userId'>): Promise<AccountRow> {
+    const [row] = await this.#parts.store.findAccounts([caller.userId]);
+    if (row === undefined) throw new ParleyError('USER_UNKNOWN', 'this account is gone');
+    return row;
+  }
+
+  async #takeCode(code: string | undefined): Promise<void> {
+    const isGood =
+      typeof code === 'string' &&
+      code !== '' &&
+      (await this.#parts.store.takeSignupCode(codeHash(code)));
+    if (!isGood)
+      throw new ParleyError(
+        'SIGNUP_CLOSED',
+        'a new account needs an invite code that is still good',
+      );
+  }
+}
+
+/** A code for PARLEY_SIGNUP=invite that admits `uses` new accounts. */
+export async function newSignupCode(
+  store: AccountStore,
+  clock: Clock,
+  uses: number,
+): Promise<string> {
+  if (!Number.isInteger(uses) || uses < 1 || uses > SIGNUP_CODE_USES_MAX)
+    throw new ParleyError('BAD_FIELD', `uses is a whole number from 1 to ${SIGNUP_CODE_USES_MAX}`, {
+      field: 'uses',
+    });
+  const code = randomBytes(12).toString('base64url');
+  await store.insertSignupCode(codeHash(code), uses, clock.nowMs());
+  return code;
+}
+
+/** What is kept of an invite code. */
+function codeHash(code: string): Uint8Array {
+  return createHash('sha256').update('parley.signup-code.v1\0').update(code.trim()).digest();
+}
+
+function newAccount(
+  given: Pick<AccountRow, 'username' | 'displayName' | 'passwordHash'>,
+  nowMs: number,
+): AccountRow {
+  return {
+    ...given,
+    userId: newUserId(nowMs),
+    kind: 'person',
+    pictureMediaId: '',
+    pictureUrl: '',
+    status: 'online',
+    statusText: '',
+    readsPrivacy: 'all',
+    lastSeenPrivacy: 'all',
+    createTimeMs: nowMs,
+    updateTimeMs: nowMs,
+    lastSeenTimeMs: undefined,
+    version: 1,
+    isSuspended: false,
+  };
+}
+
+function refuseSuspended(row: AccountRow): void {
+  if (row.isSuspended) throw new ParleyError('ACCOUNT_SUSPENDED', 'this account is suspended');
+}
+
+function signupClosed(): ParleyError {
+  return new ParleyError('SIGNUP_CLOSED', 'new accounts are not accepted here');
+}
+
+function taken(): ParleyError {
+  return new ParleyError('USERNAME_TAKEN', 'this user name belongs to somebody else');
+}
+
+function loginFailed(): ParleyError {
+  return new ParleyError('LOGIN_FAILED', 'user name or password is wrong');
+}

@@ -1,0 +1,217 @@
+/** Accounts in PostgreSQL. */
+import type { UserId } from '../../../core/ids.ts';
+import type { Seen } from '../contract.ts';
+import type { AccountRow, AccountStore, ProfileWrite } from '../ports.ts';
+import { foldName } from '../text-rules.ts';
+import { UniqueViolation, type Database, type Row, type Statement } from './database.ts';
+import {
+  idIn,
+  numberIn,
+  oneOfIn,
+  optionalTimeIn,
+  textIn,
+  timeIn,
+  userIdIn,
+  uuidOf,
+} from './rows.ts';
+
+const COLUMNS = `user_id, username, password_hash, kind, display_name, picture_media_id,
+  profile_pic_url, status, status_text, reads_privacy, last_seen_privacy, created_at, updated_at,
+  last_seen_at, suspended_at, version`;
+
+const INSERT: Statement = {
+  name: 'users_insert',
+  text: `insert into users (user_id, username, password_hash, kind, display_name, search_text,
+    picture_media_id, profile_pic_url, status, status_text, reads_privacy, last_seen_privacy,
+    created_at, updated_at, version)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    on conflict (username) do nothing returning user_id`,
+};
+const BY_USERNAME: Statement = {
+  name: 'users_by_username',
+  text: `select ${COLUMNS} from users where username = $1`,
+  isRead: true,
+};
+const BY_ID: Statement = {
+  name: 'users_by_id',
+  text: `select ${COLUMNS} from users where user_id = any($1::uuid[]) order by username`,
+  isRead: true,
+};
+// LIMIT: a search reads the names of all users (about 0.1 s per 300,000); an index comes with need.
+const SEARCH: Statement = {
+  name: 'users_search',
+  text: `select ${COLUMNS} from users
+    where search_text like $1 and suspended_at is null and kind <> 'guest'
+    order by (case when username like $2 then 0 when search_text like $2 then 1
+      when search_text like $3 then 2 else 3 end), username
+    limit $4`,
+  isRead: true,
+};
+const UPDATE: Statement = {
+  name: 'users_update',
+  text: `update users set username = $3, display_name = $4, search_text = $5,
+    picture_media_id = $6, profile_pic_url = $7, status = $8, status_text = $9,
+    reads_privacy = $10, last_seen_privacy = $11, updated_at = $12, version = version + 1
+    where user_id = $1 and version = $2 returning ${COLUMNS}`,
+};
+const SET_PASSWORD: Statement = {
+  name: 'users_set_password',
+  text: 'update users set password_hash = $2 where user_id = $1',
+};
+const EXISTING: Statement = {
+  name: 'users_existing',
+  text: 'select user_id from users where user_id = any($1::uuid[])',
+  isRead: true,
+};
+const SEEN_USERS: Statement = {
+  name: 'users_seen',
+  text: `update users u set last_seen_at = s.at
+    from (select id, max(at) as at from unnest($1::uuid[], $2::timestamptz[]) as t (id, at) group by id) s
+    where u.user_id = s.id and (u.last_seen_at is null or u.last_seen_at < s.at)`,
+};
+const SEEN_DEVICES: Statement = {
+  name: 'devices_seen',
+  text: `update devices d set last_seen_at = s.at
+    from (select id, max(at) as at from unnest($1::uuid[], $2::timestamptz[]) as t (id, at) group by id) s
+    where d.device_id = s.id and (d.last_seen_at is null or d.last_seen_at < s.at)`,
+};
+const INSERT_CODE: Statement = {
+  name: 'signup_codes_insert',
+  text: 'insert into signup_codes (code_hash, uses_left, created_at) values ($1, $2, $3)',
+};
+const TAKE_CODE: Statement = {
+  name: 'signup_codes_take',
+  text: `update signup_codes set uses_left = uses_left - 1
+    where code_hash = $1 and uses_left > 0 returning uses_left`,
+};
+
+export class PgAccounts implements AccountStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async insertAccount(row: AccountRow): Promise<boolean> {
+    const rows = await this.#database.query(INSERT, [
+      uuidOf('usr', row.userId),
+      row.username,
+      row.passwordHash,
+      row.kind,
+      row.displayName,
+      searchText(row),
+      mediaUuid(row.pictureMediaId),
+      row.pictureUrl,
+      row.status,
+      row.statusText,
+      row.readsPrivacy,
+      row.lastSeenPrivacy,
+      new Date(row.createTimeMs),
+      new Date(row.updateTimeMs),
+      row.version,
+    ]);
+    return rows.length === 1;
+  }
+
+  async findByUsername(username: string): Promise<AccountRow | undefined> {
+    // U+0000 cannot be stored, so it cannot be found; PostgreSQL would refuse the parameter.
+    if (username.includes('\0')) return undefined;
+    const [row] = await this.#database.query(BY_USERNAME, [username]);
+    return row === undefined ? undefined : accountOf(row);
+  }
+
+  async findAccounts(userIds: readonly UserId[]): Promise<readonly AccountRow[]> {
+    if (userIds.length === 0) return [];
+    const rows = await this.#database.query(BY_ID, [userIds.map((id) => uuidOf('usr', id))]);
+    return rows.map(accountOf);
+  }
+
+  async searchAccounts(folded: string, limit: number): Promise<readonly AccountRow[]> {
+    const literal = folded.replaceAll(/[\\%_]/g, String.raw`\$&`);
+    // A display name begins after the space that follows the user name in search_text.
+    const values = [`%${literal}%`, `${literal}%`, `% ${literal}%`, limit];
+    const rows = await this.#database.query(SEARCH, values);
+    return rows.map(accountOf);
+  }
+
+  async updateProfile(write: ProfileWrite): Promise<AccountRow | 'stale' | 'taken'> {
+    const { fields } = write;
+    try {
+      const [row] = await this.#database.query(UPDATE, [
+        uuidOf('usr', write.userId),
+        write.version,
+        fields.username,
+        fields.displayName,
+        searchText(fields),
+        mediaUuid(fields.pictureMediaId),
+        fields.pictureUrl,
+        fields.status,
+        fields.statusText,
+        fields.readsPrivacy,
+        fields.lastSeenPrivacy,
+        new Date(write.timeMs),
+      ]);
+      return row === undefined ? 'stale' : accountOf(row);
+    } catch (thrown) {
+      if (thrown instanceof UniqueViolation) return 'taken';
+      throw thrown;
+    }
+  }
+
+  async setPasswordHash(userId: UserId, passwordHash: string): Promise<void> {
+    await this.#database.query(SET_PASSWORD, [uuidOf('usr', userId), passwordHash]);
+  }
+
+  async existing(userIds: readonly UserId[]): Promise<readonly UserId[]> {
+    if (userIds.length === 0) return [];
+    const rows = await this.#database.query(EXISTING, [userIds.map((id) => uuidOf('usr', id))]);
+    return rows.map((row) => userIdIn(row));
+  }
+
+  async recordSeen(seen: readonly Seen[]): Promise<void> {
+    if (seen.length === 0) return;
+    const times = seen.map(({ timeMs }) => new Date(timeMs));
+    const users = seen.map(({ userId }) => uuidOf('usr', userId));
+    const devices = seen.map(({ deviceId }) => uuidOf('dev', deviceId));
+    await this.#database.query(SEEN_USERS, [users, times]);
+    await this.#database.query(SEEN_DEVICES, [devices, times]);
+  }
+
+  async insertSignupCode(codeHash: Uint8Array, uses: number, timeMs: number): Promise<void> {
+    await this.#database.query(INSERT_CODE, [codeHash, uses, new Date(timeMs)]);
+  }
+
+  async takeSignupCode(codeHash: Uint8Array): Promise<boolean> {
+    const rows = await this.#database.query(TAKE_CODE, [codeHash]);
+    return rows.length === 1;
+  }
+}
+
+function searchText(row: Pick<AccountRow, 'username' | 'displayName'>): string {
+  return `${row.username} ${foldName(row.displayName)}`.trim();
+}
+
+function mediaUuid(mediaId: string): string | null {
+  return mediaId === '' ? null : uuidOf('med', mediaId);
+}
+
+function accountOf(row: Row): AccountRow {
+  return {
+    userId: userIdIn(row),
+    username: textIn(row, 'username'),
+    passwordHash: textIn(row, 'password_hash'),
+    kind: oneOfIn(row, 'kind', ['person', 'bot', 'guest', 'service']),
+    displayName: textIn(row, 'display_name'),
+    pictureMediaId: row['picture_media_id'] === null ? '' : idIn('med', row, 'picture_media_id'),
+    pictureUrl: textIn(row, 'profile_pic_url'),
+    status: oneOfIn(row, 'status', ['online', 'away', 'busy', 'invisible']),
+    statusText: textIn(row, 'status_text'),
+    readsPrivacy: oneOfIn(row, 'reads_privacy', ['all', 'none']),
+    lastSeenPrivacy: oneOfIn(row, 'last_seen_privacy', ['all', 'contacts', 'none']),
+    createTimeMs: timeIn(row, 'created_at'),
+    updateTimeMs: timeIn(row, 'updated_at'),
+    lastSeenTimeMs: optionalTimeIn(row, 'last_seen_at'),
+    version: numberIn(row, 'version'),
+    isSuspended: row['suspended_at'] !== null,
+  };
+}
