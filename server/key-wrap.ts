@@ -9,8 +9,8 @@ import { ParleyError } from '../core/errors.ts';
 
 /** By structure the KeyWrap of services/identity/ports.ts. */
 export interface SecretWrap {
-  wrap(bytes: Uint8Array): Uint8Array;
-  unwrap(bytes: Uint8Array): Uint8Array;
+  readonly wrap: (bytes: Uint8Array) => Uint8Array;
+  readonly unwrap: (bytes: Uint8Array) => Uint8Array;
 }
 
 const VERSION = 1;
