@@ -3,7 +3,7 @@
  * it. Modelled on asynchronous storage writes: what may leave before the disk is done and what may
  * not is decided here, message by message, and nowhere else.
  */
-import { invariant, unreachable } from '../../core/invariant.ts';
+import { invariant } from '../../core/invariant.ts';
 import type { Index, ReplicaId, Term } from '../../core/ids.ts';
 import * as shape from './configuration.ts';
 import type {
@@ -21,29 +21,12 @@ import type {
   Soft,
   Status,
 } from './contract.ts';
-import { DiskHealth } from './disk-health.ts';
-import { Election, mayGrant } from './election.ts';
-import type {
-  AppendRequest,
-  Configuration,
-  Entry,
-  EntryKind,
-  HardState,
-  Heartbeat,
-  Message,
-  PreVoteReply,
-  PreVoteRequest,
-  SnapshotRequest,
-  VoteReply,
-  VoteRequest,
-} from './message.ts';
-import { Outbox } from './outbox.ts';
-import { RaftLog } from './raft-log.ts';
-import { newVoters, Replication } from './replication.ts';
+import type { Entry, HardState, Message } from './message.ts';
+import type { RaftLog } from './raft-log.ts';
+import { Replica } from './replica.ts';
+import { newVoters, type Replication } from './replication.ts';
 
 const NOBODY = 0 as ReplicaId;
-const NO_READS: Effects['reads'] = [];
-const NO_CONTEXTS: readonly number[] = [];
 
 /** A shard's replica that never ran. Every first voter must be given the same `voters`; one that
  *  joins later is given none and learns them from the log. */
@@ -61,68 +44,38 @@ export function newShard(voters: readonly ReplicaId[]): RestoredReplica {
 }
 
 export class Raft implements RaftCore {
-  readonly id: ReplicaId;
-  readonly #electionTicks: number;
-  readonly #heartbeatTicks: number;
   readonly #limits: RaftLimits;
-  readonly #claimPayload: Uint8Array;
-  /** See RestoredReplica: silent for good, since what it once promised may be gone. */
-  readonly #isSuspect: boolean;
+  readonly #replica: Replica;
   readonly #log: RaftLog;
-  readonly #outbox = new Outbox();
-  readonly #election: Election;
-  readonly #disk: DiskHealth;
-
-  #term: Term;
-  #vote: ReplicaId;
-  #role: Role = 'follower';
-  #leader: ReplicaId = NOBODY;
-  /** There if and only if the role is leader. */
-  #reign: Replication | undefined;
-  #heartbeatElapsed = 0;
-  #electionElapsed = 0;
-
   /** What the runtime was told last, to tell it only of changes. */
   #toldHard: HardState;
   #toldSoft: Soft;
-  #releasedReads: Effects['reads'] = NO_READS;
-  #refusedReads: readonly number[] = NO_CONTEXTS;
   #tokensIssued = 0;
   #tokensReturned = 0;
 
   constructor(options: RaftOptions) {
-    const { restored } = options;
-    invariant(Number.isSafeInteger(options.id) && options.id > 0, 'raft.id-positive');
-    invariant(options.heartbeatTicks >= 1, 'raft.heartbeat-ticks-positive');
-    invariant(options.heartbeatTicks < options.electionTicks, 'raft.heartbeats-before-elections');
-    this.id = options.id;
-    this.#electionTicks = options.electionTicks;
-    this.#heartbeatTicks = options.heartbeatTicks;
     this.#limits = options.limits;
-    this.#claimPayload = options.claimPayload;
-    this.#isSuspect = restored.isSuspect;
-    this.#log = new RaftLog(restored);
-    this.#election = new Election(options.electionTicks, options.random);
-    this.#disk = new DiskHealth(options.electionTicks);
-    this.#term = restored.hard.term;
-    this.#vote = restored.hard.vote;
-    this.#toldHard = restored.hard;
+    this.#replica = new Replica(options);
+    this.#log = this.#replica.log;
+    this.#toldHard = options.restored.hard;
     this.#toldSoft = this.#soft();
-    // Nobody can answer a sole voter, so it waits for nobody.
-    if (this.#isAlone()) this.#election.hasten(0);
   }
 
+  get id(): ReplicaId {
+    return this.#replica.id;
+  }
   get role(): Role {
-    return this.#role;
+    return this.#replica.role;
   }
   get term(): Term {
-    return this.#term;
+    return this.#replica.term;
   }
   get leader(): ReplicaId {
-    return this.#leader;
+    return this.#replica.leader;
   }
   get isReady(): boolean {
-    return this.#reign !== undefined && this.#log.appliedIndex >= this.#reign.claimIndex;
+    const { reign } = this.#replica;
+    return reign !== undefined && this.#log.appliedIndex >= reign.claimIndex;
   }
   get lastIndex(): Index {
     return this.#log.last;
@@ -131,34 +84,18 @@ export class Raft implements RaftCore {
     return this.#log.commit;
   }
 
-  // ---- inputs
-
   tick(): void {
-    this.#disk.tick(this.#tokensReturned < this.#tokensIssued);
-    if (this.#reign === undefined) {
-      if (this.#election.tick()) this.campaign();
-      return;
-    }
-    this.#tickLeader(this.#reign);
+    this.#replica.tick(this.#tokensReturned < this.#tokensIssued);
   }
 
   step(message: Message): void {
-    invariant(message.to === this.id, 'raft.message-for-me', () => ({ to: message.to }));
-    invariant(message.from !== this.id, 'raft.message-from-another');
-    invariant(Number.isSafeInteger(message.term) && message.term >= 0, 'raft.term-whole');
-    if (this.#isSuspect) return;
-    if (message.term > this.#term && !this.#meetsNewerTerm(message)) return;
-    if (message.term < this.#term) {
-      this.#answerOlderTerm(message);
-      return;
-    }
-    this.#dispatch(message);
+    this.#replica.step(message);
   }
 
   propose(payloads: readonly Uint8Array[]): ProposeResult {
     invariant(payloads.length > 0, 'raft.proposes-something');
-    if (this.#reign === undefined) return this.#refuse('not_leader');
-    if (this.#reign.transferee !== NOBODY) return this.#refuse('transferring');
+    if (this.#replica.reign === undefined) return this.#refuse('not_leader');
+    if (this.#replica.reign.transferee !== NOBODY) return this.#refuse('transferring');
     let bytes = 0;
     for (const payload of payloads) {
       invariant(payload.length <= this.#limits.entryBytesMax, 'raft.entry-bounded');
@@ -169,13 +106,13 @@ export class Raft implements RaftCore {
     if (pending > 0 && pending + bytes > this.#limits.uncommittedBytesMax)
       return this.#refuse('overloaded');
     const first = (this.#log.last + 1) as Index;
-    for (const payload of payloads) this.#append('command', payload);
-    this.#reign.broadcast();
-    return { ok: true, term: this.#term, first, last: this.#log.last };
+    for (const payload of payloads) this.#replica.append('command', payload);
+    this.#replica.reign.broadcast();
+    return { ok: true, term: this.#replica.term, first, last: this.#log.last };
   }
 
   proposeConf(target: ConfigurationTarget): ProposeConfResult {
-    const reign = this.#reign;
+    const reign = this.#replica.reign;
     if (reign === undefined) return this.#refuse('not_leader');
     if (reign.transferee !== NOBODY) return this.#refuse('transferring');
     if (!shape.isWellFormed(target)) return this.#refuse('invalid');
@@ -184,61 +121,44 @@ export class Raft implements RaftCore {
     if (shape.isSameTarget(current, target)) return this.#refuse('unchanged');
     const oldest = this.#log.last - this.#limits.catchUpEntriesMax;
     for (const id of newVoters(current, target)) {
-      const match = id === this.id ? this.#log.persisted : reign.follower(id)?.match;
+      const match = id === this.#replica.id ? this.#log.persisted : reign.follower(id)?.match;
       if (match === undefined || match === 0 || match < oldest)
         return this.#refuse('not_caught_up');
     }
-    const index = this.#reconfigure(reign, shape.firstStep(current, target));
-    return { ok: true, term: this.#term, index };
+    const index = this.#replica.reconfigure(reign, shape.firstStep(current, target));
+    return { ok: true, term: this.#replica.term, index };
   }
 
   readIndex(context: number): ReadIndexResult {
-    if (this.#reign === undefined) return this.#refuse('not_leader');
+    if (this.#replica.reign === undefined) return this.#refuse('not_leader');
     if (!this.isReady) return this.#refuse('not_ready');
-    const { reads } = this.#reign;
+    const { reads } = this.#replica.reign;
     if (reads.count >= this.#limits.pendingReadsMax) return this.#refuse('overloaded');
-    invariant(this.#log.termAt(this.#log.commit) === this.#term, 'raft.reads-own-term-commit');
+    invariant(
+      this.#log.termAt(this.#log.commit) === this.#replica.term,
+      'raft.reads-own-term-commit',
+    );
     reads.add(context, this.#log.commit);
     return { ok: true };
   }
 
   transferLeader(to: ReplicaId): void {
-    const follower = this.#reign?.follower(to);
-    if (this.#reign === undefined || follower === undefined) return;
-    if (!shape.isVoter(this.#log.configuration, to) || this.#reign.transferee === to) return;
-    this.#electionElapsed = 0;
-    this.#reign.startTransfer(follower);
+    this.#replica.transferLeader(to);
   }
 
   forgetLeader(): void {
-    if (this.#role !== 'follower' || this.#leader === NOBODY) return;
-    const left = shape.votersOf(this.#log.configuration).filter((id) => id !== this.#leader);
-    this.#leader = NOBODY;
-    this.#election.hasten(Math.max(0, left.indexOf(this.id)));
+    this.#replica.forgetLeader();
   }
 
   campaign(): void {
-    if (this.#role === 'leader' || !this.#mayLead()) return;
-    this.#become('pre-candidate', this.#term, NOBODY);
-    this.#election.record(this.id, true);
-    if (this.#election.outcome(this.#log.configuration) === 'won') this.#stand(false);
-    else this.#askForVotes({ kind: 'pre-vote', term: (this.#term + 1) as Term });
+    this.#replica.campaign();
   }
 
   persisted(token: PersistToken): void {
     invariant(token.number <= this.#tokensIssued, 'raft.token-was-issued');
     invariant(token.number > this.#tokensReturned, 'raft.token-returns-once');
     this.#tokensReturned = token.number;
-    this.#disk.progressed();
-    this.#log.persistedTo(token.lastIndex, token.generation);
-    // A candidate's own vote counts like any other: when it is durable. Before that a crash could
-    // have this replica start the same term twice, with different entries.
-    if (this.#role === 'candidate' && token.term === this.#term) {
-      this.#election.record(this.id, true);
-      this.#judgeElection();
-    }
-    if (this.#reign?.advanceCommit() === true) this.#reign.broadcast();
-    this.#settleConfiguration();
+    this.#replica.persisted(token);
   }
 
   applied(index: Index): void {
@@ -250,37 +170,32 @@ export class Raft implements RaftCore {
   }
 
   snapshotStatus(id: ReplicaId, ok: boolean): void {
-    const follower = this.#reign?.follower(id);
-    if (follower !== undefined) this.#reign?.snapshotEnded(follower, ok);
+    const follower = this.#replica.reign?.follower(id);
+    if (follower !== undefined) this.#replica.reign?.snapshotEnded(follower, ok);
   }
 
   reportUnreachable(id: ReplicaId): void {
-    const follower = this.#reign?.follower(id);
-    if (follower !== undefined) this.#reign?.unreachable(follower);
+    const follower = this.#replica.reign?.follower(id);
+    if (follower !== undefined) this.#replica.reign?.unreachable(follower);
   }
-
-  // ---- outputs
 
   hasEffects(): boolean {
     return (
-      !this.#outbox.isEmpty ||
+      !this.#replica.outbox.isEmpty ||
       this.#log.hasWork() ||
-      this.#refusedReads.length > 0 ||
-      this.#releasedReads.length > 0 ||
-      this.#toldHard.term !== this.#term ||
-      this.#toldHard.vote !== this.#vote ||
-      this.#reign?.reads.wantsRound === true ||
+      this.#replica.hasReads ||
+      this.#toldHard.term !== this.#replica.term ||
+      this.#toldHard.vote !== this.#replica.vote ||
       this.#isSoftNews()
     );
   }
 
   take(): Effects {
-    const reads = this.#takeReads();
-    const refusedReads = this.#refusedReads;
-    this.#refusedReads = NO_CONTEXTS;
+    const reads = this.#replica.takeReads();
+    const refusedReads = this.#replica.takeRefusedReads();
     const writes = this.#log.takeWrites();
     const hard = this.#takeHard(writes.append.length > 0 || writes.installSnapshot !== undefined);
-    const { sendNow, sendAfterPersist } = this.#outbox.take();
+    const { sendNow, sendAfterPersist } = this.#replica.outbox.take();
     const isWriting =
       hard !== undefined ||
       writes.truncateFrom !== undefined ||
@@ -308,11 +223,11 @@ export class Raft implements RaftCore {
 
   status(): Status {
     return {
-      id: this.id,
-      role: this.#role,
-      term: this.#term,
-      vote: this.#vote,
-      leader: this.#leader,
+      id: this.#replica.id,
+      role: this.#replica.role,
+      term: this.#replica.term,
+      vote: this.#replica.vote,
+      leader: this.#replica.leader,
       isReady: this.isReady,
       first: this.#log.first,
       last: this.#log.last,
@@ -321,278 +236,9 @@ export class Raft implements RaftCore {
       applied: this.#log.appliedIndex,
       uncommittedBytes: this.#log.uncommittedBytes,
       configuration: this.#log.configuration,
-      transferee: this.#reign?.transferee ?? NOBODY,
-      followers: this.#reign?.statuses() ?? [],
+      transferee: this.#replica.reign?.transferee ?? NOBODY,
+      followers: this.#replica.reign?.statuses() ?? [],
     };
-  }
-
-  // ---- roles
-
-  #become(role: Role, term: Term, leader: ReplicaId): void {
-    invariant(term >= this.#term, 'raft.term-never-falls', () => ({ term, own: this.#term }));
-    if (term !== this.#term) {
-      this.#term = term;
-      this.#vote = NOBODY;
-    }
-    if (this.#reign !== undefined) {
-      const abandoned = this.#reign.reads.abandon();
-      if (abandoned.length > 0) this.#refusedReads = [...this.#refusedReads, ...abandoned];
-      this.#reign = undefined;
-    }
-    this.#role = role;
-    this.#leader = leader;
-    this.#heartbeatElapsed = 0;
-    this.#electionElapsed = 0;
-    this.#election.restart();
-  }
-
-  #stand(isTransfer: boolean): void {
-    invariant(this.#mayLead(), 'raft.only-voters-stand');
-    this.#become('candidate', (this.#term + 1) as Term, NOBODY);
-    this.#vote = this.id;
-    this.#askForVotes({ kind: 'vote', term: this.#term, isTransfer });
-  }
-
-  #askForVotes(
-    request:
-      | Pick<VoteRequest, 'kind' | 'term' | 'isTransfer'>
-      | Pick<PreVoteRequest, 'kind' | 'term'>,
-  ): void {
-    const { last: lastIndex, lastTerm } = this.#log;
-    for (const to of shape.votersOf(this.#log.configuration)) {
-      if (to === this.id) continue;
-      const message = { ...request, from: this.id, to, lastIndex, lastTerm };
-      // A real candidacy leaves after its term and its log are durable: answered after a crash, it
-      // would elect a log that is no longer there.
-      if (message.kind === 'vote') this.#outbox.afterPersist(message);
-      else this.#outbox.now(message);
-    }
-  }
-
-  #judgeElection(): void {
-    const outcome = this.#election.outcome(this.#log.configuration);
-    if (outcome === 'lost') this.#become('follower', this.#term, NOBODY);
-    else if (outcome === 'won' && this.#role === 'candidate') this.#lead();
-    else if (outcome === 'won') this.#stand(false);
-  }
-
-  #lead(): void {
-    invariant(this.#role === 'candidate' && this.#vote === this.id, 'raft.leads-by-election');
-    invariant(this.#log.lastTerm < this.#term, 'raft.claim-is-first-of-its-term');
-    this.#become('leader', this.#term, this.id);
-    this.#reign = new Replication({
-      id: this.id,
-      term: this.#term,
-      claimIndex: (this.#log.last + 1) as Index,
-      log: this.#log,
-      outbox: this.#outbox,
-      limits: this.#limits,
-    });
-    this.#append('claim', this.#claimPayload);
-    this.#reign.broadcast();
-  }
-
-  #tickLeader(reign: Replication): void {
-    if (this.#disk.isStalled && !this.#isAlone()) {
-      this.#become('follower', this.#term, NOBODY);
-      return;
-    }
-    if (++this.#electionElapsed >= this.#electionTicks) {
-      this.#electionElapsed = 0;
-      reign.transferee = NOBODY;
-      if (!reign.checkQuorum()) {
-        this.#become('follower', this.#term, NOBODY);
-        return;
-      }
-    }
-    if (++this.#heartbeatElapsed >= this.#heartbeatTicks) {
-      this.#heartbeatElapsed = 0;
-      reign.broadcastHeartbeat();
-    }
-  }
-
-  #mayLead(): boolean {
-    if (this.#isSuspect || !shape.isVoter(this.#log.configuration, this.id)) return false;
-    return !this.#disk.isStalled || this.#isAlone();
-  }
-
-  #isAlone(): boolean {
-    const { voters, outgoing } = this.#log.configuration;
-    return voters.length === 1 && voters[0] === this.id && outgoing.length === 0;
-  }
-
-  // ---- messages
-
-  /** False if the message is not to be heeded. */
-  #meetsNewerTerm(message: Message): boolean {
-    const isVote = message.kind === 'vote' || message.kind === 'pre-vote';
-    const isTransfer = message.kind === 'vote' && message.isTransfer;
-    const isLed = this.#leader !== NOBODY && this.#election.isLeaseHeld;
-    if (isVote && isLed && !isTransfer) return false;
-    // A pre-vote and its grant name a term that nobody has started.
-    if (message.kind === 'pre-vote') return true;
-    if (message.kind === 'pre-vote-reply' && message.isGranted) return true;
-    this.#become('follower', message.term, isFromLeader(message) ? message.from : NOBODY);
-    return true;
-  }
-
-  /** Its sender must learn of this term, or it could go on for ever and never be heard. */
-  #answerOlderTerm(message: Message): void {
-    const reply = { from: this.id, to: message.from, term: this.#term };
-    if (message.kind === 'pre-vote')
-      this.#outbox.now({ ...reply, kind: 'pre-vote-reply', isGranted: false });
-    else if (message.kind === 'vote' || isFromLeader(message))
-      this.#outbox.now({ ...reply, kind: 'stale-term' });
-  }
-
-  #dispatch(message: Message): void {
-    switch (message.kind) {
-      case 'vote':
-      case 'pre-vote':
-        return this.#onVoteRequest(message);
-      case 'vote-reply':
-      case 'pre-vote-reply':
-        return this.#onVoteReply(message);
-      case 'append':
-        return this.#onAppend(message);
-      case 'heartbeat':
-        return this.#onHeartbeat(message);
-      case 'snapshot':
-        return this.#onSnapshot(message);
-      case 'append-reply':
-      case 'append-rejection':
-      case 'heartbeat-reply':
-        return this.#onFollowerReply(message);
-      case 'timeout-now':
-        if (this.#role === 'follower' && this.#mayLead()) this.#stand(true);
-        return;
-      case 'stale-term':
-        // Its term was all it had to say.
-        return;
-      default:
-        return unreachable('raft.message-known', message);
-    }
-  }
-
-  #onVoteRequest(request: VoteRequest | PreVoteRequest): void {
-    const voter = { term: this.#term, vote: this.#vote, leader: this.#leader, log: this.#log };
-    const isGranted = mayGrant(voter, request);
-    const envelope = { from: this.id, to: request.from };
-    if (request.kind === 'pre-vote') {
-      const term = isGranted ? request.term : this.#term;
-      this.#outbox.now({ ...envelope, kind: 'pre-vote-reply', term, isGranted });
-      return;
-    }
-    const reply: VoteReply = { ...envelope, kind: 'vote-reply', term: this.#term, isGranted };
-    if (!isGranted) {
-      this.#outbox.now(reply);
-      return;
-    }
-    invariant(this.#role !== 'leader', 'raft.leader-votes-for-itself');
-    this.#vote = request.from;
-    this.#election.heard();
-    this.#outbox.afterPersist(reply);
-  }
-
-  #onVoteReply(reply: VoteReply | PreVoteReply): void {
-    const asked = reply.kind === 'vote-reply' ? 'candidate' : 'pre-candidate';
-    if (this.#role !== asked) return;
-    this.#election.record(reply.from, reply.isGranted);
-    this.#judgeElection();
-  }
-
-  #follow(leader: ReplicaId): void {
-    invariant(this.#role !== 'leader', 'raft.one-leader-per-term', () => ({ term: this.#term }));
-    invariant(
-      this.#leader === NOBODY || this.#leader === leader,
-      'raft.one-leader-per-term',
-      () => ({ term: this.#term, leader: this.#leader, other: leader }),
-    );
-    if (this.#role !== 'follower' || this.#leader === NOBODY)
-      this.#become('follower', this.#term, leader);
-    else this.#election.heard();
-  }
-
-  #onAppend(append: AppendRequest): void {
-    this.#follow(append.from);
-    const { previousIndex, previousTerm, entries } = append;
-    if (previousIndex < this.#log.commit) {
-      this.#acknowledge(append.from, this.#log.commit);
-      return;
-    }
-    if (this.#log.termAt(previousIndex) !== previousTerm) {
-      const hint = this.#log.lastAgreement(previousIndex, previousTerm);
-      this.#outbox.now({
-        kind: 'append-rejection',
-        from: this.id,
-        to: append.from,
-        term: this.#term,
-        rejectedIndex: previousIndex,
-        hintIndex: hint.index,
-        hintTerm: hint.term,
-      });
-      return;
-    }
-    this.#log.merge(entries);
-    // What stands behind the message's last entry may be another leader's.
-    const through = (previousIndex + entries.length) as Index;
-    const commit = Math.min(append.commit, through) as Index;
-    if (commit > this.#log.commit) this.#log.commitTo(commit);
-    this.#acknowledge(append.from, through);
-  }
-
-  #onHeartbeat(heartbeat: Heartbeat): void {
-    this.#follow(heartbeat.from);
-    const { commit, round } = heartbeat;
-    // The leader knows that this replica held it on disk: missing, the disk has forgotten.
-    invariant(commit <= this.#log.last, 'raft.acknowledged-is-kept', () => ({ commit }));
-    if (commit > this.#log.commit) this.#log.commitTo(commit);
-    const envelope = { from: this.id, to: heartbeat.from, term: this.#term };
-    this.#outbox.now({ ...envelope, kind: 'heartbeat-reply', round });
-  }
-
-  #onSnapshot(message: SnapshotRequest): void {
-    this.#follow(message.from);
-    const { snapshot } = message;
-    if (snapshot.index <= this.#log.commit) {
-      this.#acknowledge(message.from, this.#log.commit);
-      return;
-    }
-    // If the log already holds the snapshot's last entry, what follows it may be acknowledged and
-    // must stay; the snapshot then only says that it is committed.
-    if (this.#log.termAt(snapshot.index) === snapshot.term) this.#log.commitTo(snapshot.index);
-    else this.#log.install(snapshot);
-    this.#acknowledge(message.from, snapshot.index);
-  }
-
-  #acknowledge(to: ReplicaId, index: Index): void {
-    const { id: from } = this;
-    this.#outbox.afterPersist({ kind: 'append-reply', from, to, term: this.#term, index });
-  }
-
-  #onFollowerReply(
-    reply: Extract<Message, { kind: 'append-reply' | 'append-rejection' | 'heartbeat-reply' }>,
-  ): void {
-    const reign = this.#reign;
-    const follower = reign?.follower(reply.from);
-    if (reign === undefined || follower === undefined) return;
-    follower.isActive = true;
-    if (reply.kind === 'append-rejection') reign.rejected(follower, reply);
-    else if (reply.kind === 'append-reply') {
-      reign.acknowledged(follower, reply.index);
-      this.#settleConfiguration();
-    } else {
-      reign.heartbeatAnswered(follower, reply.round);
-      this.#releaseReads(reign);
-    }
-  }
-
-  // ---- log and configuration
-
-  #append(kind: EntryKind, payload: Uint8Array): Index {
-    const index = (this.#log.last + 1) as Index;
-    this.#log.append({ term: this.#term, index, kind, payload });
-    return index;
   }
 
   #mayReconfigure(reign: Replication): boolean {
@@ -602,52 +248,21 @@ export class Raft implements RaftCore {
     );
   }
 
-  #reconfigure(reign: Replication, configuration: Configuration): Index {
-    invariant(this.#log.configurationIndex <= this.#log.commit, 'raft.one-change-at-a-time');
-    const index = this.#append('config', shape.encodeConfiguration(configuration));
-    reign.configure();
-    reign.broadcast();
-    return index;
-  }
-
-  /** A committed joint configuration is left; a leader that the new one does not name resigns. */
-  #settleConfiguration(): void {
-    const reign = this.#reign;
-    if (reign === undefined) return;
-    const { commit, configuration, configurationIndex } = this.#log;
-    if (configurationIndex > commit || commit < reign.claimIndex) return;
-    if (shape.isJoint(configuration)) this.#reconfigure(reign, shape.lastStep(configuration));
-    else if (!shape.isVoter(configuration, this.id)) this.#become('follower', this.#term, NOBODY);
-  }
-
-  // ---- effects
-
   #refuse<W extends string>(why: W): { ok: false; why: W; leader: ReplicaId } {
-    return { ok: false, why, leader: this.#leader };
-  }
-
-  #releaseReads(reign: Replication): void {
-    const released = reign.reads.release(this.#log.configuration);
-    if (released.length > 0) this.#releasedReads = [...this.#releasedReads, ...released];
-  }
-
-  #takeReads(): Effects['reads'] {
-    if (this.#reign?.reads.wantsRound === true) {
-      this.#reign.broadcastHeartbeat();
-      this.#releaseReads(this.#reign);
-    }
-    const reads = this.#releasedReads;
-    this.#releasedReads = NO_READS;
-    return reads;
+    return { ok: false, why, leader: this.#replica.leader };
   }
 
   /** The commit index alone is not worth a sync: elections find it again. */
   #takeHard(isWriting: boolean): HardState | undefined {
     const told = this.#toldHard;
-    const isNews = told.term !== this.#term || told.vote !== this.#vote;
+    const isNews = told.term !== this.#replica.term || told.vote !== this.#replica.vote;
     if (!isNews && (!isWriting || told.commit === this.#log.commit)) return undefined;
-    this.#toldHard = { term: this.#term, vote: this.#vote, commit: this.#log.commit };
-    invariant(told.term <= this.#term, 'raft.hard-term-rises');
+    this.#toldHard = {
+      term: this.#replica.term,
+      vote: this.#replica.vote,
+      commit: this.#log.commit,
+    };
+    invariant(told.term <= this.#replica.term, 'raft.hard-term-rises');
     invariant(told.commit <= this.#log.commit, 'raft.hard-commit-rises');
     return this.#toldHard;
   }
@@ -656,19 +271,21 @@ export class Raft implements RaftCore {
     this.#tokensIssued++;
     return {
       number: this.#tokensIssued,
-      term: this.#term,
+      term: this.#replica.term,
       lastIndex: this.#log.written,
       generation: this.#log.generation,
     };
   }
 
   #soft(): Soft {
-    return { role: this.#role, term: this.#term, leader: this.#leader };
+    return { role: this.#replica.role, term: this.#replica.term, leader: this.#replica.leader };
   }
 
   #isSoftNews(): boolean {
     const { role, term, leader } = this.#toldSoft;
-    return role !== this.#role || term !== this.#term || leader !== this.#leader;
+    return (
+      role !== this.#replica.role || term !== this.#replica.term || leader !== this.#replica.leader
+    );
   }
 
   #takeSoft(): Soft | undefined {
@@ -676,10 +293,4 @@ export class Raft implements RaftCore {
     this.#toldSoft = this.#soft();
     return this.#toldSoft;
   }
-}
-
-type FromLeader = Extract<Message, { kind: 'append' | 'heartbeat' | 'snapshot' }>;
-
-function isFromLeader(message: Message): message is FromLeader {
-  return message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot';
 }

@@ -9,7 +9,7 @@ import type { Index, ReplicaId } from '../../core/ids.ts';
 import type { Configuration } from './message.ts';
 import { quorumValue } from './quorum.ts';
 
-interface PendingRead {
+export interface PendingRead {
   readonly context: number;
   readonly index: Index;
 }
