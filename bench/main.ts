@@ -1,0 +1,56 @@
+/** `npm run bench -- <scenario> [options]`: starts the server itself unless given a URL. */
+import { Command, Option } from 'commander';
+import { SCENARIOS, type BenchOptions } from './scenarios.ts';
+import { serverAt, startServer } from './server-process.ts';
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+async function run(name: string, options: BenchOptions): Promise<void> {
+  const scenario = SCENARIOS[name];
+  if (scenario === undefined) throw new TypeError(`no scenario ${name}`);
+  const server = options.url === undefined ? await startServer() : await serverAt(options.url);
+  try {
+    const report = await scenario(server, options);
+    for (const [field, value] of Object.entries(report))
+      process.stderr.write(`${field.padEnd(24)} ${JSON.stringify(value)}\n`);
+    say(
+      JSON.stringify({
+        scenario: name,
+        durability: 'synced before commit',
+        tls: false,
+        replicas: 1,
+        options,
+        ...report,
+      }),
+    );
+  } finally {
+    await server.stop();
+  }
+}
+
+function number(name: string, fallback: number, doc: string): Option {
+  return new Option(`--${name} <n>`, doc).default(fallback).argParser(Number);
+}
+
+const program = new Command('bench')
+  .description('Measures a Parley server; ends with one JSON line.')
+  .argument('<scenario>', Object.keys(SCENARIOS).join(', '))
+  .option('--url <url>', 'a server that runs already (else one is started here)')
+  .addOption(number('seconds', 15, 'measured time'))
+  .addOption(number('warm', 4, 'warm-up before it, s'))
+  .addOption(number('pairs', 100, 'pairs of users online'))
+  .addOption(number('window', 8, 'messages in flight per sender'))
+  .addOption(number('conversations', 100, 'conversations over all pairs'))
+  .addOption(number('rate', 1000, 'sends a second (rate)'))
+  .addOption(number('members', 500, 'members online (group)'))
+  .addOption(number('connections', 10_000, 'idle connections (idle)'))
+  .addOption(number('readers', 16, 'readers at once (history)'))
+  .addOption(number('changed', 10, 'conversations that changed (resume)'))
+  .addOption(number('processes', 1, 'generator processes'))
+  .addOption(number('bytes', 1024, 'bytes of a message'))
+  .option('--no-marks', 'no delivered receipts')
+  .action(async (name: string, options: BenchOptions) => run(name, options));
+
+await program.parseAsync();

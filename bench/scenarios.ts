@@ -1,0 +1,338 @@
+/** The scenarios (README.md here says what each one means). Every one returns what it measured. */
+import { performance } from 'node:perf_hooks';
+import { call, makeDevices, makeGroup, makeUsers, type Account } from './accounts.ts';
+import { metric, round, runLoads, type Figures } from './fleet.ts';
+import type { SendLoad } from './load.ts';
+import { processTree, residentBytes } from './machine.ts';
+import { startServer, type ServerUnderLoad } from './server-process.ts';
+
+export interface BenchOptions {
+  readonly url: string | undefined;
+  readonly seconds: number;
+  readonly warm: number;
+  readonly pairs: number;
+  readonly window: number;
+  readonly conversations: number;
+  readonly rate: number;
+  readonly members: number;
+  readonly connections: number;
+  readonly readers: number;
+  readonly changed: number;
+  readonly processes: number;
+  readonly bytes: number;
+  readonly marks: boolean;
+}
+
+export type Report = Readonly<Record<string, unknown>>;
+export type Scenario = (server: ServerUnderLoad, options: BenchOptions) => Promise<Report>;
+
+const direct = (account: Account | undefined): string => `direct:${account?.userId ?? ''}`;
+
+function shared(
+  options: BenchOptions,
+  server: ServerUnderLoad,
+): Omit<SendLoad, 'users' | 'senders'> {
+  return {
+    is: 'send',
+    webSocketUrl: server.webSocketUrl,
+    window: options.window,
+    ratePerSecond: 0,
+    bodyBytes: options.bytes,
+    marks: options.marks,
+    focus: [],
+    sendsMax: 0,
+    deliveriesPerSend: 0,
+  };
+}
+
+/** Even users write to odd ones, each to `conversations / pairs` of them in rotation. */
+function pairLoads(
+  server: ServerUnderLoad,
+  users: readonly Account[],
+  options: BenchOptions,
+): SendLoad[] {
+  const each = Math.max(1, Math.round(options.conversations / options.pairs));
+  const targetsOf = (sender: number): string[] =>
+    Array.from({ length: each }, (_, k) => direct(users[(sender + 2 * k + 1) % users.length]));
+  // All users are online in one process when they write across pairs; else pairs are shared out.
+  const processes = each > 1 ? 1 : Math.min(options.processes, options.pairs);
+  return Array.from({ length: processes }, (_, p) => {
+    const mine = Array.from({ length: users.length / 2 }, (_, pair) => pair).filter(
+      (pair) => pair % processes === p,
+    );
+    const online = mine.flatMap((pair) => [
+      users[pair * 2] as Account,
+      users[pair * 2 + 1] as Account,
+    ]);
+    const senders = mine.map((pair, i) => ({ user: i * 2, targets: targetsOf(pair * 2) }));
+    return { ...shared(options, server), users: online, senders };
+  });
+}
+
+async function pairs(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const users = await makeUsers(server.url, 'pair', options.pairs * 2);
+  const figures = await runLoads(server, pairLoads(server, users, options), {
+    warmSeconds: options.warm,
+    seconds: options.seconds,
+  });
+  return { ...figures, ...(await bytesPerMessage(server, figures, options)) };
+}
+
+/** After a pause in which everything is flushed. The WAL is bounded and shown, not counted. */
+async function bytesPerMessage(
+  server: ServerUnderLoad,
+  figures: Figures,
+  options: BenchOptions,
+): Promise<Report> {
+  await new Promise((done) => setTimeout(done, 4000));
+  const { state, wal } = server.bytesOnDisk();
+  const messages = figures.sendsPerSecond * (options.seconds + options.warm);
+  return { bytesOnDiskPerMessage: Math.round(state / Math.max(messages, 1)), walBytes: wal };
+}
+
+async function rate(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const users = await makeUsers(server.url, 'rate', options.pairs * 2);
+  const loads = pairLoads(server, users, options).map((load, _, all) => ({
+    ...load,
+    window: 0,
+    ratePerSecond: options.rate / all.length,
+  }));
+  const figures = await runLoads(server, loads, {
+    warmSeconds: options.warm,
+    seconds: options.seconds,
+  });
+  return { offeredPerSecond: options.rate, ...figures };
+}
+
+/** One sender, one message in flight: what a person feels. */
+async function single(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  return {
+    ...(await pairs(server, { ...options, pairs: 1, window: 1, conversations: 1, processes: 1 })),
+  };
+}
+
+async function group(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const users = await makeUsers(server.url, 'group', options.members);
+  const conversation = await makeGroup(server.url, users);
+  const share = Math.ceil(users.length / options.processes);
+  const senders = Math.min(4, users.length);
+  const loads = Array.from({ length: options.processes }, (_, p): SendLoad => {
+    const online = users.slice(p * share, (p + 1) * share);
+    return {
+      ...shared(options, server),
+      users: online,
+      // All senders are in the first process, which alone can count what its members still lack.
+      senders:
+        p === 0
+          ? Array.from({ length: senders }, (_, i) => ({ user: i, targets: [conversation] }))
+          : [],
+      window: 2,
+      focus: [conversation],
+      deliveriesPerSend: p === 0 ? online.length - 1 : 0,
+    };
+  });
+  const figures = await runLoads(server, loads, {
+    warmSeconds: options.warm,
+    seconds: options.seconds,
+  });
+  return { members: options.members, ...figures };
+}
+
+/** First messages of new conversations against later ones of the same, then sends over many. */
+async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const senders = 100;
+  const count = Math.max(senders, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
+  const users = await makeUsers(server.url, 'spread', count + (count % 2));
+  // Sender s writes to the users at distances 1..each; distances below half of all make no pair twice.
+  const writers = users.length;
+  const perWriter = Math.ceil(options.conversations / writers);
+  const load = (first: number, sendsMax: number, window: number): SendLoad => ({
+    ...shared(options, server),
+    users,
+    senders: users.map((_, s) => ({
+      user: s,
+      targets: Array.from({ length: perWriter }, (_, k) =>
+        direct(users[(s + 1 + ((first + k) % perWriter)) % writers]),
+      ),
+    })),
+    window,
+    marks: false,
+    sendsMax,
+  });
+  const began = performance.now();
+  const fresh = await runLoads(server, [load(0, perWriter, 1)], {
+    warmSeconds: 0,
+    seconds: Math.max(1, Math.ceil(options.conversations / 3000)),
+  });
+  const createdMs = performance.now() - began;
+  const later = await runLoads(
+    server,
+    [load(0, 0, Math.max(1, Math.round((options.window * senders) / writers)))],
+    { warmSeconds: options.warm, seconds: options.seconds },
+  );
+  return {
+    conversations: writers * perWriter,
+    createdMs: Math.round(createdMs),
+    first: fresh,
+    later,
+    firstToLaterAckP50: round(fresh.ackMs.p50 / Math.max(later.ackMs.p50, 0.001)),
+  };
+}
+
+async function idle(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const devicesEach = 50;
+  const accounts = (
+    await Promise.all(
+      Array.from({ length: Math.ceil(options.connections / devicesEach) }, (_, u) =>
+        makeDevices(server.url, `idle${u}`, devicesEach),
+      ),
+    )
+  )
+    .flat()
+    .slice(0, options.connections);
+  const rss = (): number => (server.pid === undefined ? 0 : residentBytes(processTree(server.pid)));
+  const before = rss();
+  const share = Math.ceil(accounts.length / 2);
+  const loads = [0, 1].map((p) => ({
+    is: 'idle' as const,
+    webSocketUrl: server.webSocketUrl,
+    users: accounts.slice(p * share, (p + 1) * share),
+  }));
+  const figures = await runLoads(server, loads, { warmSeconds: 5, seconds: options.seconds });
+  const held = accounts.length - figures.closed;
+  return {
+    connections: held,
+    kbPerConnection: round((figures.serverRssMb * 1e6 - before) / 1000 / Math.max(held, 1)),
+    serverRssMbBefore: Math.round(before / 1e6),
+    serverRssMb: figures.serverRssMb,
+    serverCores: figures.serverCores,
+    closed: figures.closed,
+  };
+}
+
+async function history(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const users = await makeUsers(server.url, 'history', options.pairs * 2);
+  const fill = pairLoads(server, users, {
+    ...options,
+    conversations: options.pairs,
+    window: 16,
+    marks: false,
+  }).map((load) => ({ ...load, sendsMax: Math.ceil(1000 / 16) }));
+  await runLoads(server, fill, { warmSeconds: 0, seconds: 20 });
+  const readers = Array.from(
+    { length: options.readers },
+    (_, r) => users[(r * 2) % users.length] as Account,
+  );
+  const conversations = readers.map((_, r) => [direct(users[((r * 2) % users.length) + 1])]);
+  const load = {
+    is: 'history' as const,
+    webSocketUrl: server.webSocketUrl,
+    readers,
+    conversations,
+    pageSize: 50,
+  };
+  const figures = await runLoads(server, [load], {
+    warmSeconds: options.warm,
+    seconds: options.seconds,
+  });
+  return {
+    pagesPerSecond: figures.sendsPerSecond,
+    pageMs: figures.ackMs,
+    serverCpuUsPerPage: figures.serverCpuUsPerSend,
+    serverCores: figures.serverCores,
+    generatorCores: figures.generatorCores,
+    shortPages: figures.lost,
+  };
+}
+
+/** One user with many conversations: first sync, then what a reconnect costs after a few changed. */
+async function resume(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
+  const count = options.conversations;
+  const users = await makeUsers(server.url, 'resume', count + 1);
+  const me = users[0] as Account;
+  const others = users.slice(1);
+  await writeEach(server, others, me, options);
+  const list = async (
+    query: string,
+  ): Promise<{ ms: number; body: Readonly<Record<string, unknown>> }> => {
+    const began = performance.now();
+    const { body } = await call(server.url, 'GET', `/v1/conversations?${query}`, {
+      token: me.accessToken,
+    });
+    return { ms: round(performance.now() - began), body };
+  };
+  const first = await list('pageSize=30');
+  const began = performance.now();
+  let pages = 0;
+  let listed = 0;
+  let token = '';
+  let syncToken = '';
+  do {
+    const { body } = await list(
+      `pageSize=200${token === '' ? '' : `&pageToken=${encodeURIComponent(token)}`}`,
+    );
+    token = textOf(body['nextPageToken']);
+    syncToken = textOf(body['syncToken']);
+    listed += Array.isArray(body['conversations']) ? body['conversations'].length : 0;
+    pages++;
+  } while (token !== '' && pages <= count);
+  const wholeMs = round(performance.now() - began);
+  await writeEach(server, others.slice(0, options.changed), me, options);
+  const delta = await list(`pageSize=30&since=${encodeURIComponent(syncToken)}`);
+  const changed = delta.body['conversations'];
+  return {
+    conversations: listed,
+    firstPageMs: first.ms,
+    wholeListMs: wholeMs,
+    pages,
+    changed: Array.isArray(changed) ? changed.length : 0,
+    resumeMs: delta.ms,
+  };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+async function writeEach(
+  server: ServerUnderLoad,
+  senders: readonly Account[],
+  to: Account,
+  options: BenchOptions,
+): Promise<void> {
+  const load: SendLoad = {
+    ...shared(options, server),
+    users: senders,
+    senders: senders.map((_, user) => ({ user, targets: [direct(to)] })),
+    window: 1,
+    marks: false,
+    sendsMax: 1,
+  };
+  await runLoads(server, [load], { warmSeconds: 0, seconds: 10 });
+}
+
+/** From the process's start to its ready line, on a new directory and on one that was used. */
+async function start(server: ServerUnderLoad): Promise<Report> {
+  await new Promise((done) => setTimeout(done, 5000));
+  const rss = server.pid === undefined ? 0 : residentBytes(processTree(server.pid));
+  const again = await startServer();
+  await again.stop();
+  return {
+    readyMs: server.readyMs,
+    secondReadyMs: again.readyMs,
+    idleRssMb: Math.round(rss / 1e6),
+    syncs: await metric(server, 'parley_wal_syncs_total'),
+  };
+}
+
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  pairs,
+  rate,
+  single,
+  spread,
+  group,
+  idle,
+  history,
+  resume,
+  start,
+};
