@@ -190,6 +190,19 @@ export type Command =
 //  88 device   104 outbox   120 clientMessageId   136 payloadHash   152 peer   168 mentions × 16, then the body
 const SEND_FIXED_BYTES = 168;
 
+/** Where the 16-byte fields of an encoded send lie, for readers that compare or copy in place. */
+export const SEND_AT = {
+  key: 24,
+  caller: 40,
+  /** device, outbox, clientMessageId, payloadHash: in a row's order. */
+  device: 88,
+  outbox: 104,
+  clientMessageId: 120,
+  payloadHash: 136,
+  peer: 152,
+  mentions: 168,
+} as const;
+
 export function commandKind(bytes: Uint8Array): CommandKind {
   return bytes[1] as CommandKind;
 }

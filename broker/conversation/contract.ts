@@ -5,6 +5,7 @@
  * pinned until it was applied.
  */
 import type { Reason } from '../../core/errors.ts';
+import type { ShardSettings } from './shard-settings.ts';
 
 /** A stored piece of a conversation's live state: header, member page or sender record. */
 export interface StateUnit {
@@ -70,11 +71,15 @@ export interface Applied {
   readonly answer: Answer;
   /** The appended row, if one was appended (never on a replay). Owned by the receiver. */
   readonly row?: Uint8Array;
-  /** The new overlay of an earlier row; `erased` = its stored body must be rewritten away. */
+  /**
+   * The new overlay of an earlier row; `erased` = its stored body must be rewritten away, and so must
+   * the bodies of the edit rows named by `editSequences` (they hold the same content).
+   */
   readonly overlay?: {
     readonly sequence: number;
     readonly value: Uint8Array;
     readonly erased: boolean;
+    readonly editSequences?: readonly number[];
   };
   readonly members?: readonly MembershipChange[];
   readonly registers?: readonly RegisterChange[];
@@ -111,6 +116,14 @@ export interface MyView {
   readonly clearedThrough: number;
 }
 
+/** A 30-day bucket that has rows of the conversation: where to look for a sequence or a time. */
+export interface BucketView {
+  /** floor(stamp of its rows / 30 days). */
+  readonly bucket: number;
+  readonly firstSequence: number;
+  readonly firstTimeMs: number;
+}
+
 /** Read access to a resident conversation. Valid until the next `apply`, `load` or `evict`. */
 export interface ConversationView {
   readonly conversation: Uint8Array;
@@ -144,13 +157,15 @@ export interface ConversationView {
   readonly version: number;
   /** How many earlier rows have an overlay; 0 = reads need not look. */
   readonly overlayCount: number;
+  /** Oldest first; at least one. */
+  readonly buckets: readonly BucketView[];
   /** undefined = never a member; `left` = a former one, who may read nothing. */
   membership(user: Uint8Array): 'member' | 'left' | undefined;
   me(user: Uint8Array): MyView | undefined;
   /** Of a direct: the other user (oneself in notes to self). */
   peer(user: Uint8Array): Uint8Array | undefined;
   member(user: Uint8Array): MemberView | undefined;
-  /** Present members, in the order of joining. Stops when `each` returns false. */
+  /** Present members, in the order of their first joining. Stops when `each` returns false. `user` is a view: copy what you keep. */
   eachMember(each: (user: Uint8Array, role: number) => boolean | undefined): void;
   /** recipients(n) = present members whose interval began before n, but the sender. */
   counts(
@@ -171,8 +186,14 @@ export interface ConversationMachine {
   readonly residentCount: number;
   readonly residentBytes: number;
 
+  /** What must be loaded before the command is proposed; asked again after each load, until nothing. */
   needs(command: Uint8Array): Needs;
-  /** Keeps what the command needs resident until `apply` (or `unpin`, if it is never proposed). */
+  /**
+   * Keeps what the command needs resident until `apply` (or `unpin`, if it is never proposed). Every
+   * command is pinned once before it is applied, on followers and in recovery too: rows appended
+   * while an edit or delete is pinned are kept for it, since it may aim at a send that is still in
+   * flight (`targetIsClientSeq`) and thus at no row yet when `needs` was asked.
+   */
   pin(command: Uint8Array): void;
   unpin(command: Uint8Array): void;
   hasTarget(conversation: Uint8Array, sequence: number): boolean;
@@ -183,7 +204,10 @@ export interface ConversationMachine {
 
   /**
    * A leader's completion of a mark before it is proposed (DESIGN §4 Counts): the machine may need
-   * rows in (from, to] to count the member's own sends there. undefined = it can be applied as it is.
+   * rows in (from, to] to count the member's own sends there; an empty range (from = to) = none are
+   * needed, but the mark must still be completed. undefined = it can be applied as it is: nothing
+   * above one's read mark is read. An incomplete mark whose counts the state does not yield when it is
+   * applied is refused with OVERLOADED.
    */
   markNeedsRows(command: Uint8Array): { readonly from: number; readonly to: number } | undefined;
   /** Hands in those rows (fixed parts suffice), oldest first; returns the completed command. */
@@ -199,4 +223,9 @@ export interface ConversationMachine {
   flushed(): void;
   /** Running crc32 of all effects so far, compared between replicas. */
   readonly effectsChecksum: number;
+  /**
+   * Configuration as the shard's log has it; defaults until the first `shardSettings` entry. It is
+   * flushed as a header unit under that entry's key: at start `load(key, units)` brings it back.
+   */
+  readonly settings: ShardSettings;
 }

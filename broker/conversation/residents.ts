@@ -1,0 +1,456 @@
+/**
+ * The resident conversations: which are in memory, where their units lie, who pins them, which were
+ * used longest ago, and which units changed since the last flush. Knows units and links between
+ * them, not what applying a command means.
+ *
+ * A resident is a number that stays the same while it is resident. Its units (header, member pages,
+ * sender records) are arena blocks: 32 bytes for us, then exactly the bytes that are stored.
+ *   0 u32 length of the unit   4 u8 state   5 u8 kind   8 u32 next sender   12 u32 slot or page   16 user
+ */
+import { invariant } from '../../core/invariant.ts';
+import { Arena } from './arena.ts';
+import type { DirtyUnit, StateUnit } from './contract.ts';
+import { HeaderCursor, INLINE_SLOTS_MAX, HEADER_FIXED_BYTES, PAGE_SLOTS } from './header.ts';
+import { IdTable } from './id-table.ts';
+import { MEMBER_BYTES } from './member.ts';
+import { PAGE_FIXED_BYTES, PAGE_VERSION } from './member-page.ts';
+import { IdWords, type Chunk } from './packed.ts';
+import { RecencyList } from './recency-list.ts';
+
+export const UNIT_PREFIX_BYTES = 32;
+export const UNIT_KIND = { header: 0, page: 1, sender: 2 } as const;
+
+const CHANGED = 1;
+const TAKEN = 2;
+/** Bits of a resident: some unit is changed, respectively taken and not yet durable. */
+const IN_CHANGED = 1;
+const IN_TAKEN = 2;
+const NOBODY: Uint8Array = new Uint8Array(16);
+
+/** What a group with more members than a header holds needs beside its units. */
+interface LargeGroup {
+  /** Refs by page number. */
+  readonly pages: number[];
+  /** Refs by slot; 0 = that member never wrote. */
+  readonly senders: number[];
+}
+
+export class Residents {
+  readonly arena: Arena = new Arena();
+  readonly #table: IdTable = new IdTable();
+  /** (user, resident) → slot, of large groups only; small ones are searched. */
+  readonly #slots: IdTable = new IdTable();
+  readonly #groups: Map<number, LargeGroup> = new Map();
+  readonly #recency: RecencyList = new RecencyList();
+  readonly #words: IdWords = new IdWords();
+  readonly #header: HeaderCursor = new HeaderCursor();
+  readonly #free: number[] = [];
+  #next = 1;
+  #ids: Uint8Array = new Uint8Array(16 * 64);
+  #headers: Int32Array = new Int32Array(64);
+  /** First sender record of small conversations; the others hang behind it. */
+  #senders: Int32Array = new Int32Array(64);
+  #pins: Uint32Array = new Uint32Array(64);
+  #flags: Uint8Array = new Uint8Array(64);
+  #changed: number[] = [];
+  #taken: number[] = [];
+
+  get count(): number {
+    return this.#table.size;
+  }
+
+  /** Number of the resident whose id stands at the offset; 0 = not resident. */
+  find(bytes: Uint8Array, at: number): number {
+    const found = this.#table.find(this.#words.read(bytes, at), 0);
+    return found < 0 ? 0 : found;
+  }
+
+  /** A resident without units: known not to exist until a header is made. */
+  admit(id: Uint8Array): number {
+    const resident = this.#free.pop() ?? this.#next++;
+    if (resident >= this.#headers.length) this.#grow();
+    this.#table.insert(this.#words.read(id, 0), 0, resident);
+    this.#ids.set(id, resident * 16);
+    this.#headers[resident] = 0;
+    this.#senders[resident] = 0;
+    this.#pins[resident] = 0;
+    this.#flags[resident] = 0;
+    this.#recency.add(resident);
+    return resident;
+  }
+
+  /** Makes a stored conversation resident; no units = it does not exist. */
+  load(id: Uint8Array, units: readonly StateUnit[]): number {
+    const resident = this.admit(id);
+    const header = units.find((unit) => unit.kind === UNIT_KIND.header);
+    if (header === undefined) {
+      invariant(units.length === 0, 'residents.units-have-a-header', { units: units.length });
+      return resident;
+    }
+    this.#restore(resident, header, 0);
+    this.aimHeader(resident, this.#header);
+    invariant(this.#header.lengthBytes === header.value.length, 'header.length-matches', {
+      length: header.value.length,
+    });
+    if (this.#header.isPaged) this.#restorePages(resident, units);
+    for (const unit of units) {
+      if (unit.kind !== UNIT_KIND.sender) continue;
+      const slot = this.slotOf(resident, this.#header, unit.user, 0);
+      invariant(slot >= 0, 'residents.sender-has-a-slot', { units: units.length });
+      this.#restore(resident, unit, slot);
+    }
+    return resident;
+  }
+
+  /** Gives up a resident; false = it is pinned or not yet durable, and stays. */
+  evict(resident: number): boolean {
+    if (!this.isEvictable(resident)) return false;
+    const group = this.#groups.get(resident);
+    if (group !== undefined) this.#forgetSlots(resident, group);
+    this.#eachUnit(resident, (ref) => this.arena.free(ref));
+    this.#groups.delete(resident);
+    this.#table.remove(this.#words.read(this.#ids, resident * 16), 0);
+    this.#recency.remove(resident);
+    this.#headers[resident] = 0;
+    this.#free.push(resident);
+    return true;
+  }
+
+  isEvictable(resident: number): boolean {
+    return this.#pins[resident] === 0 && this.#flags[resident] === 0;
+  }
+
+  /** Calls `each` with evictable residents, least recently used first, until it returns false. */
+  eachEvictable(each: (resident: number) => boolean): void {
+    this.#recency.eachOldest((resident) => !this.isEvictable(resident) || each(resident));
+  }
+
+  touch(resident: number): void {
+    this.#recency.touch(resident);
+  }
+
+  /** Its conversation: a copy. */
+  idOf(resident: number): Uint8Array {
+    return this.#ids.slice(resident * 16, resident * 16 + 16);
+  }
+
+  pin(resident: number): void {
+    this.#pins[resident] = (this.#pins[resident] ?? 0) + 1;
+  }
+
+  /** Replays apply what nobody pinned, so an unpinned resident stays as it is. */
+  unpin(resident: number): void {
+    const pins = this.#pins[resident] ?? 0;
+    if (pins > 0) this.#pins[resident] = pins - 1;
+  }
+
+  // ---- Units
+
+  headerRef(resident: number): number {
+    return this.#headers[resident] ?? 0;
+  }
+
+  aimHeader(resident: number, cursor: HeaderCursor): void {
+    const ref = this.#headers[resident] ?? 0;
+    cursor.aim(this.arena.chunkOf(ref), this.arena.offsetOf(ref) + UNIT_PREFIX_BYTES);
+  }
+
+  pageRef(resident: number, page: number): number {
+    const ref = this.#groups.get(resident)?.pages[page] ?? 0;
+    invariant(ref !== 0, 'residents.page-resident', { resident, page });
+    return ref;
+  }
+
+  pageCount(resident: number): number {
+    return this.#groups.get(resident)?.pages.length ?? 0;
+  }
+
+  /** Ref of the sender record of a member slot; 0 = that member never wrote. */
+  senderRef(resident: number, slot: number): number {
+    const group = this.#groups.get(resident);
+    if (group !== undefined) return group.senders[slot] ?? 0;
+    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#nextSender(ref))
+      if (this.#slotOfSender(ref) === slot) return ref;
+    return 0;
+  }
+
+  /** Slot of a user, present or former or only blocked; -1 = none. */
+  slotOf(resident: number, header: HeaderCursor, user: Uint8Array, at: number): number {
+    const words = this.#words.read(user, at);
+    if (header.isPaged) return this.#slots.find(words, resident);
+    let member = header.at + HEADER_FIXED_BYTES;
+    const slots = header.slotCount;
+    for (let slot = 0; slot < slots; slot++, member += MEMBER_BYTES)
+      if (words.equals(header.view, member)) return slot;
+    return -1;
+  }
+
+  /** A new unit of zeros, changed from the start. `place` is the page number or the sender's slot. */
+  createUnit(
+    resident: number,
+    unit: { readonly kind: 0 | 1 | 2; readonly place: number; readonly user: Uint8Array },
+    length: number,
+  ): number {
+    const ref = this.#allocate(unit, length);
+    const at = this.arena.offsetOf(ref) + UNIT_PREFIX_BYTES;
+    this.arena.chunkOf(ref).bytes.fill(0, at, at + length);
+    this.#link(resident, ref, unit);
+    this.markChanged(resident, ref);
+    return ref;
+  }
+
+  /**
+   * Replaces `remove` bytes at the offset by `insert` zeros and returns the unit's ref, which may be
+   * a new one: cursors on the unit must be aimed anew.
+   */
+  splice(
+    resident: number,
+    ref: number,
+    change: { readonly offset: number; readonly remove: number; readonly insert: number },
+  ): number {
+    const { offset, remove, insert } = change;
+    const from = this.arena.chunkOf(ref);
+    const begin = this.arena.offsetOf(ref);
+    const length = from.view.getUint32(begin, true);
+    invariant(offset + remove <= length, 'residents.splice-within', { offset, remove, length });
+    const tail = begin + UNIT_PREFIX_BYTES + offset;
+    const end = begin + UNIT_PREFIX_BYTES + length;
+    const grown = length - remove + insert;
+    let result = ref;
+    let to: Chunk = from;
+    let toBegin = begin;
+    if (grown + UNIT_PREFIX_BYTES > this.arena.capacityOf(ref)) {
+      result = this.arena.allocate(grown + UNIT_PREFIX_BYTES);
+      to = this.arena.chunkOf(result);
+      toBegin = this.arena.offsetOf(result);
+      to.bytes.set(from.bytes.subarray(begin, tail), toBegin);
+      to.bytes.set(
+        from.bytes.subarray(tail + remove, end),
+        toBegin + UNIT_PREFIX_BYTES + offset + insert,
+      );
+      this.#relink(resident, ref, result);
+      this.arena.free(ref);
+    } else to.bytes.copyWithin(tail + insert, tail + remove, end);
+    const hole = toBegin + UNIT_PREFIX_BYTES + offset;
+    to.bytes.fill(0, hole, hole + insert);
+    to.view.setUint32(toBegin, grown, true);
+    this.markChanged(resident, result);
+    return result;
+  }
+
+  markChanged(resident: number, ref: number): void {
+    const state = this.arena.offsetOf(ref) + 4;
+    const bytes = this.arena.chunkOf(ref).bytes;
+    bytes[state] = (bytes[state] ?? 0) | CHANGED;
+    const flags = this.#flags[resident] ?? 0;
+    if ((flags & IN_CHANGED) !== 0) return;
+    this.#flags[resident] = flags | IN_CHANGED;
+    this.#changed.push(resident);
+  }
+
+  /** The header grew too small for its members: from here on they are found by table. */
+  becomeLarge(resident: number): void {
+    const senders: number[] = [];
+    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#nextSender(ref))
+      senders[this.#slotOfSender(ref)] = ref;
+    for (let slot = 0; slot < INLINE_SLOTS_MAX; slot++) senders[slot] ??= 0;
+    this.#groups.set(resident, { pages: [], senders });
+    this.#senders[resident] = 0;
+  }
+
+  /** Makes a large group's member findable. */
+  nameSlot(resident: number, user: Uint8Array, slot: number): void {
+    this.#slots.insert(this.#words.read(user, 0), resident, slot);
+  }
+
+  // ---- Flushing
+
+  /** Copies of all units changed since the last call. */
+  takeChanged(): DirtyUnit[] {
+    const units: DirtyUnit[] = [];
+    for (const resident of this.#changed) {
+      const conversation = this.idOf(resident);
+      this.#eachUnit(resident, (ref) => this.#takeUnit(conversation, ref, units));
+      const flags = this.#flags[resident] ?? 0;
+      if ((flags & IN_TAKEN) === 0) this.#taken.push(resident);
+      this.#flags[resident] = IN_TAKEN;
+    }
+    this.#changed = [];
+    return units;
+  }
+
+  /** What was taken is durable; units changed again since stay changed. */
+  flushed(): void {
+    for (const resident of this.#taken) {
+      this.#eachUnit(resident, (ref) => {
+        const bytes = this.arena.chunkOf(ref).bytes;
+        const state = this.arena.offsetOf(ref) + 4;
+        bytes[state] = (bytes[state] ?? 0) & ~TAKEN;
+      });
+      this.#flags[resident] = (this.#flags[resident] ?? 0) & ~IN_TAKEN;
+    }
+    this.#taken = [];
+  }
+
+  #takeUnit(conversation: Uint8Array, ref: number, units: DirtyUnit[]): void {
+    const { bytes, view } = this.arena.chunkOf(ref);
+    const at = this.arena.offsetOf(ref);
+    if (((bytes[at + 4] ?? 0) & CHANGED) === 0) return;
+    bytes[at + 4] = TAKEN;
+    const kind = bytes[at + 5] as 0 | 1 | 2;
+    const value = bytes.slice(
+      at + UNIT_PREFIX_BYTES,
+      at + UNIT_PREFIX_BYTES + view.getUint32(at, true),
+    );
+    const page = kind === UNIT_KIND.page ? view.getUint32(at + 12, true) : 0;
+    const user = kind === UNIT_KIND.sender ? bytes.slice(at + 16, at + 32) : new Uint8Array(0);
+    units.push({ conversation, kind, page, user, value });
+  }
+
+  // ---- Inside
+
+  #eachUnit(resident: number, each: (ref: number) => void): void {
+    const header = this.#headers[resident] ?? 0;
+    if (header === 0) return;
+    each(header);
+    const group = this.#groups.get(resident);
+    if (group !== undefined) {
+      for (const ref of group.pages) each(ref);
+      for (const ref of group.senders) if (ref !== 0) each(ref);
+      return;
+    }
+    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ) {
+      const next = this.#nextSender(ref);
+      each(ref);
+      ref = next;
+    }
+  }
+
+  #allocate(
+    unit: { readonly kind: 0 | 1 | 2; readonly place: number; readonly user: Uint8Array },
+    length: number,
+  ): number {
+    const ref = this.arena.allocate(length + UNIT_PREFIX_BYTES);
+    const { bytes, view } = this.arena.chunkOf(ref);
+    const at = this.arena.offsetOf(ref);
+    bytes.fill(0, at, at + UNIT_PREFIX_BYTES);
+    view.setUint32(at, length, true);
+    bytes[at + 5] = unit.kind;
+    view.setUint32(at + 12, unit.place, true);
+    bytes.set(unit.user, at + 16);
+    return ref;
+  }
+
+  #restore(resident: number, unit: StateUnit, slot: number): void {
+    const place = unit.kind === UNIT_KIND.page ? unit.page : slot;
+    const user = unit.kind === UNIT_KIND.sender ? unit.user : NOBODY;
+    const ref = this.#allocate({ kind: unit.kind, place, user }, unit.value.length);
+    this.arena.chunkOf(ref).bytes.set(unit.value, this.arena.offsetOf(ref) + UNIT_PREFIX_BYTES);
+    this.#link(resident, ref, { kind: unit.kind, place });
+  }
+
+  #restorePages(resident: number, units: readonly StateUnit[]): void {
+    this.becomeLarge(resident);
+    const pages = units
+      .filter((unit) => unit.kind === UNIT_KIND.page)
+      .sort((a, b) => a.page - b.page);
+    let slot = 0;
+    for (const [number, page] of pages.entries()) {
+      invariant(page.page === number && page.value[0] === PAGE_VERSION, 'residents.pages-dense', {
+        page: page.page,
+        number,
+      });
+      this.#restore(resident, page, 0);
+      const count = page.value[1] ?? 0;
+      for (let i = 0; i < count; i++, slot++) {
+        const at = PAGE_FIXED_BYTES + i * MEMBER_BYTES;
+        this.nameSlot(resident, page.value.subarray(at, at + 16), slot);
+      }
+    }
+    invariant(slot === this.#header.slotCount, 'residents.pages-hold-all-slots', {
+      slot,
+      pages: pages.length,
+    });
+  }
+
+  #link(
+    resident: number,
+    ref: number,
+    unit: { readonly kind: 0 | 1 | 2; readonly place: number },
+  ): void {
+    if (unit.kind === UNIT_KIND.header) {
+      this.#headers[resident] = ref;
+      return;
+    }
+    const group = this.#groups.get(resident);
+    if (unit.kind === UNIT_KIND.page) {
+      invariant(group?.pages.length === unit.place, 'residents.pages-dense', { page: unit.place });
+      group.pages.push(ref);
+    } else if (group === undefined) {
+      this.#setNextSender(ref, this.#senders[resident] ?? 0);
+      this.#senders[resident] = ref;
+    } else {
+      for (let slot = group.senders.length; slot < unit.place; slot++) group.senders.push(0);
+      group.senders[unit.place] = ref;
+    }
+  }
+
+  /** A unit moved: whoever points at it points at its new place. */
+  #relink(resident: number, from: number, to: number): void {
+    const { bytes, view } = this.arena.chunkOf(to);
+    const at = this.arena.offsetOf(to);
+    const kind = bytes[at + 5];
+    const place = view.getUint32(at + 12, true);
+    const group = this.#groups.get(resident);
+    if (kind === UNIT_KIND.header) this.#headers[resident] = to;
+    else if (kind === UNIT_KIND.page && group !== undefined) group.pages[place] = to;
+    else if (group !== undefined) group.senders[place] = to;
+    else if (this.#senders[resident] === from) this.#senders[resident] = to;
+    else {
+      let before = this.#senders[resident] ?? 0;
+      while (before !== 0 && this.#nextSender(before) !== from) before = this.#nextSender(before);
+      invariant(before !== 0, 'residents.sender-linked', { resident });
+      this.#setNextSender(before, to);
+    }
+  }
+
+  #nextSender(ref: number): number {
+    return this.arena.chunkOf(ref).view.getUint32(this.arena.offsetOf(ref) + 8, true);
+  }
+
+  #setNextSender(ref: number, next: number): void {
+    this.arena.chunkOf(ref).view.setUint32(this.arena.offsetOf(ref) + 8, next, true);
+  }
+
+  #slotOfSender(ref: number): number {
+    return this.arena.chunkOf(ref).view.getUint32(this.arena.offsetOf(ref) + 12, true);
+  }
+
+  #forgetSlots(resident: number, group: LargeGroup): void {
+    for (const ref of group.pages) {
+      const { bytes } = this.arena.chunkOf(ref);
+      const at = this.arena.offsetOf(ref) + UNIT_PREFIX_BYTES;
+      const count = bytes[at + 1] ?? 0;
+      invariant(count <= PAGE_SLOTS, 'page.slots-within', { count });
+      for (let i = 0; i < count; i++)
+        this.#slots.remove(
+          this.#words.read(bytes, at + PAGE_FIXED_BYTES + i * MEMBER_BYTES),
+          resident,
+        );
+    }
+  }
+
+  #grow(): void {
+    const size = this.#headers.length * 2;
+    this.#ids = grown(this.#ids, new Uint8Array(size * 16));
+    this.#headers = grown(this.#headers, new Int32Array(size));
+    this.#senders = grown(this.#senders, new Int32Array(size));
+    this.#pins = grown(this.#pins, new Uint32Array(size));
+    this.#flags = grown(this.#flags, new Uint8Array(size));
+  }
+}
+
+function grown<T extends Uint8Array | Int32Array | Uint32Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
