@@ -4,7 +4,7 @@ import { NO_ID } from '../../core/command.ts';
 import { encodeFacts, type Facts } from '../../core/facts.ts';
 import { invariant } from '../../core/invariant.ts';
 import { payloadHash } from '../../core/payload-hash.ts';
-import { encodeRow, ROW_FLAG, type BodyKind } from '../../core/row.ts';
+import { encodeRow, ROW_FLAG } from '../../core/row.ts';
 import { SEQUENCE_MAX } from '../../core/ids.ts';
 import type { Answer, Applied } from './contract.ts';
 import type { LiveConversation } from './live-conversation.ts';
@@ -83,12 +83,11 @@ export function advance(applying: Applying, countable: boolean, mentionAll: bool
 /** Appends a row that the broker makes itself. */
 export function appendFacts(
   applying: Applying,
-  bodyKind: BodyKind,
   by: Uint8Array,
   facts: Facts,
 ): { readonly row: Uint8Array; readonly sequence: number } {
   const sequence = advance(applying, false, false);
-  const body = encodeFacts(facts);
+  const { bodyKind, body } = encodeFacts(facts);
   const { header } = applying.live;
   const row = encodeRow({
     bodyKind,

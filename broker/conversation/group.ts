@@ -7,7 +7,6 @@ import type {
 } from '../../core/command.ts';
 import { ROLE } from '../../core/facts.ts';
 import { groupConversationRaw } from '../../core/ids.ts';
-import { BODY_KIND } from '../../core/row.ts';
 import {
   appendFacts,
   committed,
@@ -46,7 +45,7 @@ export function applyCreateGroup(applying: Applying, command: CreateGroupCommand
   live.header.slowModeMs = command.settings.slowModeMs;
   live.setName(name);
   const facts = { is: 'created', name: command.name, users } as const;
-  const { row, sequence } = appendFacts(applying, BODY_KIND.created, caller, facts);
+  const { row, sequence } = appendFacts(applying, caller, facts);
   const members = users.map((user, i): MembershipChange => {
     const role = i === 0 ? ROLE.owner : ROLE.member;
     const inviterSlot = i === 0 ? -1 : 0;
@@ -85,7 +84,7 @@ export function applyUpdate(applying: Applying, command: UpdateConversationComma
   if (fields.length === 0) return unchanged(applying);
   header.etag += 1;
   const facts = { is: 'update', fields, name: command.name ?? '', closed: false } as const;
-  const { row, sequence } = appendFacts(applying, BODY_KIND.update, command.caller, facts);
+  const { row, sequence } = appendFacts(applying, command.caller, facts);
   return { conversation, answer: committed(applying, sequence), row, resourceChanged: true };
 }
 
@@ -97,7 +96,7 @@ export function applyClose(applying: Applying, command: CloseConversationCommand
   if (live.header.isClosed) return unchanged(applying);
   live.header.flags |= HEADER_FLAG.closed;
   const facts = { is: 'update', fields: ['closed'], name: '', closed: true } as const;
-  const { row, sequence } = appendFacts(applying, BODY_KIND.update, command.caller, facts);
+  const { row, sequence } = appendFacts(applying, command.caller, facts);
   return { conversation, answer: committed(applying, sequence), row, resourceChanged: true };
 }
 

@@ -196,7 +196,7 @@ export class PackedConversationMachine implements ConversationMachine {
     const resident = this.#residents.find(conversation, 0);
     if (resident === 0 || !this.#live.open(resident).isCreated) return undefined;
     this.#residents.touch(resident);
-    return new ResidentView(this.#residents, resident, this.#settings.membersMax);
+    return new ResidentView(this.#residents, resident, this.#settings);
   }
 
   overlay(conversation: Uint8Array, sequence: number): Uint8Array | undefined {

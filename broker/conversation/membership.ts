@@ -5,7 +5,6 @@
 import type { AddMembersCommand, RemoveMemberCommand, SetRoleCommand } from '../../core/command.ts';
 import { sameBytes } from '../../core/bytes.ts';
 import { ROLE, type MemberChange } from '../../core/facts.ts';
-import { BODY_KIND } from '../../core/row.ts';
 import {
   appendFacts,
   committed,
@@ -104,7 +103,7 @@ function appendMember(
   change: MemberChange,
   what: { readonly by: Uint8Array; readonly role: number; readonly users: readonly Uint8Array[] },
 ): { readonly row: Uint8Array; readonly sequence: number } {
-  return appendFacts(applying, BODY_KIND.member, what.by, { is: 'member', change, ...what });
+  return appendFacts(applying, what.by, { is: 'member', change, ...what });
 }
 
 /** Whether the user is a member now. Leaves the member cursor where it was. */

@@ -7,17 +7,18 @@ import { MEMBER_FLAG } from './member.ts';
 import { readU48 } from './packed.ts';
 import { MENTIONS_MAX } from './mentions.ts';
 import type { Residents } from './residents.ts';
+import type { ShardSettings } from './shard-settings.ts';
 
 const DIRECT_MEMBERS_MAX = 2;
 
 export class ResidentView implements ConversationView {
   readonly #live: LiveConversation;
-  readonly #membersMax: number;
+  readonly #settings: ShardSettings;
 
   /** The conversation must be resident and created. */
-  constructor(residents: Residents, resident: number, membersMax: number) {
+  constructor(residents: Residents, resident: number, settings: ShardSettings) {
     this.#live = new LiveConversation(residents).open(resident);
-    this.#membersMax = membersMax;
+    this.#settings = settings;
   }
 
   get conversation(): Uint8Array {
@@ -43,7 +44,7 @@ export class ResidentView implements ConversationView {
     return this.#live.header.memberCount;
   }
   get membersMax(): number {
-    return this.#live.header.isDirect ? DIRECT_MEMBERS_MAX : this.#membersMax;
+    return this.#live.header.isDirect ? DIRECT_MEMBERS_MAX : this.#settings.membersMax;
   }
   get settings(): ConversationView['settings'] {
     const { settings, slowModeMs } = this.#live.header;
@@ -56,6 +57,9 @@ export class ResidentView implements ConversationView {
   }
   get closed(): boolean {
     return this.#live.header.isClosed;
+  }
+  get epoch(): number {
+    return this.#settings.epoch;
   }
   get head(): number {
     return this.#live.header.head;
