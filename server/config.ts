@@ -68,7 +68,11 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   const values: Record<string, Value> = {};
   for (const name of configNames()) {
     const entry: ConfigEntry = CONFIG_TABLE[name];
-    const given = valueGiven(name, entry, flags, sources, problems);
+    const flag = flags[name];
+    const given =
+      typeof flag === 'string'
+        ? { source: flagNameOf(name), text: flag }
+        : fromEnvironment(name, entry, sources, problems);
     values[name] =
       given === undefined
         ? valueOf(entry, defaultText(entry), sources.workingDir)
@@ -102,15 +106,12 @@ interface Given {
   readonly text: string;
 }
 
-function valueGiven(
+function fromEnvironment(
   name: ConfigName,
   entry: ConfigEntry,
-  flags: Readonly<Record<string, unknown>>,
   sources: ConfigSources,
   problems: string[],
 ): Given | undefined {
-  const flag = flags[name];
-  if (typeof flag === 'string') return { source: flagNameOf(name), text: flag };
   const env = envNameOf(name);
   const text = sources.env[env];
   const file = entry.type === 'secret' ? sources.env[`${env}_FILE`] : undefined;

@@ -18,7 +18,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -111,13 +111,20 @@ export class EmbeddedPostgres {
    */
   async start(): Promise<PostgresConnection> {
     this.#isStopping = false;
+    try {
+      return await this.#open();
+    } catch (thrown) {
+      throw thrown instanceof ParleyError ? thrown : unusable(this.#clusterDir, thrown);
+    }
+  }
+
+  async #open(): Promise<PostgresConnection> {
     const clusterDir = this.#clusterDir;
+    const { dataDir } = this.#options;
     const owner = existsSync(clusterDir) ? statSync(clusterDir).uid : undefined;
     this.#runAs = accountFor(owner);
     const isNew = !existsSync(join(clusterDir, 'PG_VERSION'));
-    const password = isNew
-      ? newPassword(this.#options.dataDir)
-      : readPassword(this.#options.dataDir);
+    const password = isNew ? newPassword(dataDir) : readPassword(dataDir);
     const { initdb } = this.#binaries();
     await makeCluster({ initdb, clusterDir, password: password.reveal(), runAs: this.#runAs });
     const connection = await this.#run(password);
@@ -267,7 +274,7 @@ export class EmbeddedPostgres {
     guard.on('error', () => undefined);
     guard.stdin.on('error', () => undefined);
     guard.unref();
-    if ('unref' in guard.stdin && typeof guard.stdin.unref === 'function') guard.stdin.unref();
+    if (guard.stdin instanceof Socket) guard.stdin.unref();
     this.#guard = guard;
   }
 
@@ -402,6 +409,21 @@ function clientOf(connection: PostgresConnection, database: string): pg.Client {
   return client;
 }
 
+/** Files could not be made, owned or read: the file system says why in its code. */
+function unusable(clusterDir: string, cause: unknown): ParleyError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'error';
+  const advice =
+    code === 'ENOSPC' || code === 'EDQUOT'
+      ? 'the disk is full: free some space and start again'
+      : 'check the owner and the kind of the file system of the data directory (it must allow changing owners when the server runs as root), or set PARLEY_POSTGRES_URL';
+  return new ParleyError(
+    'BACKEND_UNAVAILABLE',
+    `PostgreSQL cannot use ${clusterDir} (${code}): ${advice}`,
+    {},
+    { cause },
+  );
+}
+
 /** Kept over the making: a crash between writing it and the finished cluster reuses it. */
 function newPassword(dataDir: string): Secret {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -417,8 +439,11 @@ function newPassword(dataDir: string): Secret {
 function readPassword(dataDir: string): Secret {
   const path = passwordPath(dataDir);
   try {
-    const { password }: { password?: unknown } = Object(JSON.parse(readFileSync(path, 'utf8')));
-    if (typeof password === 'string') return new Secret(password);
+    const kept: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof kept === 'object' && kept !== null && 'password' in kept) {
+      const { password } = kept;
+      if (typeof password === 'string') return new Secret(password);
+    }
   } catch (cause) {
     throw new ParleyError(
       'BACKEND_UNAVAILABLE',

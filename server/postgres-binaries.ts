@@ -106,8 +106,11 @@ function linksOf(native: string): { source: string; target: string }[] {
   if (!existsSync(list)) return [];
   const parsed: unknown = JSON.parse(readFileSync(list, 'utf8'));
   const links: { source: string; target: string }[] = [];
-  for (const link of Array.isArray(parsed) ? parsed : []) {
-    const { source, target }: { source?: unknown; target?: unknown } = Object(link);
+  const listed: readonly unknown[] = Array.isArray(parsed) ? parsed : [];
+  for (const link of listed) {
+    if (typeof link !== 'object' || link === null) continue;
+    if (!('source' in link && 'target' in link)) continue;
+    const { source, target } = link;
     if (typeof source !== 'string' || typeof target !== 'string') continue;
     // Paths in the list begin at the package (native/lib/...); a copy has another name.
     const here = (path: string): string => join(native, path.replace(/^native\//, ''));
@@ -123,24 +126,34 @@ function copyName(installed: string): string {
   return `parley-postgres-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`;
 }
 
-/** Complete or absent: it is filled under another name and renamed. */
+/**
+ * Complete or absent: it is filled under another name and renamed.
+ * LIMIT: a copy of a package that was updated since stays until somebody removes it.
+ */
 function copyInto(copy: string, installed: string): string {
-  if (existsSync(copy)) {
-    const owner = lstatSync(copy);
-    // A directory that somebody else prepared in /tmp must not be run.
-    if (!owner.isDirectory() || owner.uid !== process.getuid?.() || (owner.mode & 0o022) !== 0)
-      throw new ParleyError('BACKEND_UNAVAILABLE', `${copy} is not ours`);
-    return copy;
-  }
+  if (existsSync(copy)) return ownCopy(copy);
   const filling = `${copy}.${process.pid}`;
   rmSync(filling, { recursive: true, force: true });
   try {
     copyTree(installed, filling);
     if (!linksComplete(filling)) throw new ParleyError('BACKEND_UNAVAILABLE', 'no links here');
     renameSync(filling, copy);
+  } catch (thrown) {
+    // Another process may have been quicker.
+    if (existsSync(copy)) return ownCopy(copy);
+    throw thrown;
   } finally {
     rmSync(filling, { recursive: true, force: true });
   }
+  return copy;
+}
+
+/** A directory that somebody else prepared, in /tmp above all, must not be run. */
+function ownCopy(copy: string): string {
+  const { uid, mode } = lstatSync(copy);
+  const isOurs =
+    lstatSync(copy).isDirectory() && uid === process.getuid?.() && (mode & 0o022) === 0;
+  if (!isOurs) throw new ParleyError('BACKEND_UNAVAILABLE', `${copy} is not ours`);
   return copy;
 }
 

@@ -32,10 +32,10 @@ function newPlace(): string {
 function packageWithoutLinks(place: string): string {
   const native = join(place, 'native');
   cpSync(installedBinaries(), native, { recursive: true, verbatimSymlinks: true });
-  const links: { target: string }[] = JSON.parse(
-    readFileSync(join(native, 'pg-symlinks.json'), 'utf8'),
-  );
-  for (const { target } of links) rmSync(join(place, target));
+  const list = readFileSync(join(native, 'pg-symlinks.json'), 'utf8');
+  const links = [...list.matchAll(/"target":"([^"]+)"/g)].map(([, target = '']) => target);
+  assert.ok(links.length > 10);
+  for (const target of links) rmSync(join(place, target));
   return native;
 }
 

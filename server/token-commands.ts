@@ -1,15 +1,13 @@
 /** What `npm run parley -- token …` and `… invite …` do, beside a running server or without one. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '../core/clock.ts';
 import { ParleyError } from '../core/errors.ts';
 import { newSignupCode } from '../services/identity/accounts.ts';
 import type { ServiceToken } from '../services/identity/contract.ts';
 import { ServiceTokens } from '../services/identity/service-tokens.ts';
 import { withStores } from './accounts.ts';
 import type { Config } from './config-table.ts';
-
-const WALL_CLOCK: Clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
+import { REAL_CLOCK } from './real-time.ts';
 
 export async function createToken(
   config: Config,
@@ -28,7 +26,7 @@ export async function revokeToken(config: Config, tokenId: string): Promise<Serv
 
 export async function createInvite(config: Config, uses: number): Promise<string> {
   refuseNewDirectory(config);
-  return withStores(config, (stores) => newSignupCode(stores.accounts, WALL_CLOCK, uses));
+  return withStores(config, (stores) => newSignupCode(stores.accounts, REAL_CLOCK, uses));
 }
 
 async function withTokens<T>(
@@ -36,7 +34,7 @@ async function withTokens<T>(
   work: (tokens: ServiceTokens) => Promise<T>,
 ): Promise<T> {
   refuseNewDirectory(config);
-  return withStores(config, (stores) => work(new ServiceTokens(stores.serviceTokens, WALL_CLOCK)));
+  return withStores(config, (stores) => work(new ServiceTokens(stores.serviceTokens, REAL_CLOCK)));
 }
 
 /** A mistyped path must not become a second, empty installation. */

@@ -29,7 +29,9 @@ describe('password hashing', function () {
   it('takes as many as its queue holds, and refuses the next with a time to wait', async () => {
     const passwords = newPasswords(3);
     const all = await Promise.allSettled(Array.from({ length: 8 }, () => passwords.hash('x')));
-    const refused = all.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+    const refused = all.flatMap((each): unknown[] =>
+      each.status === 'rejected' ? [each.reason] : [],
+    );
     // One runs, three wait.
     assert.equal(refused.length, 4);
     for (const error of refused) {
