@@ -1,0 +1,201 @@
+/** Conversations.Get, .ListMembers and the views that lists and Resume are made of. */
+import { ParleyError } from '../../core/errors.ts';
+import { decodeUuid, encodeId, encodeUuid, parseId } from '../../core/ids.ts';
+import { compareBytes, sameBytes } from '../../core/bytes.ts';
+import type { Plain, Sparse } from '../../proto/codec.ts';
+import type {
+  MembersAnswer,
+  MembersQuery,
+  ViewMessages,
+  ViewsAnswer,
+  ViewsQuery,
+} from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import type {
+  GetConversationRequest,
+  ListMembersRequest,
+  ListMembersResponse,
+} from '../../proto/gen/parley/client/v1/conversations_pb.ts';
+import type { Conversation, Member } from '../../proto/gen/parley/v1/types_pb.ts';
+import type { ConversationView } from '../conversation/contract.ts';
+import type { StandingRow, StoreReads } from '../runtime/contract.ts';
+import { openReadable } from './access.ts';
+import { pageSize, standingBefore } from './message-reads.ts';
+import { nameOf, type Asked, type Read } from './asked.ts';
+import { conversationShape, renderMember, renderMessage } from './render.ts';
+
+const VIEWS_MAX = 200;
+
+export async function getConversation(
+  asked: Asked,
+  request: Plain<GetConversationRequest>,
+): Promise<Read<Conversation>> {
+  const { reads, caller } = asked;
+  const readable = await openReadable(asked, request.conversationId);
+  if (readable === undefined)
+    return { response: emptyDirect(asked, request.conversationId), index: 0 };
+  const last = await newestMessage(
+    reads,
+    readable.raw,
+    readable.view.lastMessageSequence,
+    readable.first,
+  );
+  const view = await reads.conversation(readable.raw);
+  return {
+    response: view === undefined ? {} : conversationShape(view, caller.user, last),
+    index: readable.index,
+  };
+}
+
+/** A direct that nobody has written to yet (CONTRACT §1: uncreated = empty). */
+function emptyDirect(asked: Asked, conversationId: string): Sparse<Conversation> {
+  const { raw } = nameOf(conversationId, asked.caller);
+  return {
+    conversationId: encodeId('cnv', raw),
+    kind: 'direct',
+    encryption: 'none',
+    memberCount: 2,
+    membersMax: 2,
+    epoch: asked.reads.epoch,
+    peerUserId: conversationId.slice('direct:'.length),
+    me: { role: 'member', historyFrom: 1, notify: 'all' },
+    etag: '"0"',
+  };
+}
+
+async function newestMessage(
+  reads: StoreReads,
+  raw: Uint8Array,
+  sequence: number,
+  first: number,
+): Promise<StandingRow | undefined> {
+  if (sequence < first) return undefined;
+  const [row] = await reads.rows(raw, {
+    from: sequence,
+    through: sequence,
+    limit: 1,
+    newest: true,
+  });
+  return row;
+}
+
+export async function listMembers(
+  asked: Asked,
+  request: Plain<ListMembersRequest>,
+): Promise<Read<ListMembersResponse>> {
+  const readable = await openReadable(asked, request.conversationId);
+  if (readable === undefined) return { response: {}, index: 0 };
+  const after = request.pageToken === '' ? undefined : memberToken(request.pageToken);
+  const limit = pageSize(request.pageSize);
+  const users = memberIds(readable.view).sort(compareBytes);
+  const rest = after === undefined ? users : users.filter((user) => compareBytes(user, after) > 0);
+  const page = rest.slice(0, limit);
+  const last = page.at(-1);
+  const nextPageToken = rest.length > limit && last !== undefined ? encodeUuid(last) : '';
+  return {
+    response: { members: renderMembers(readable.view, page), nextPageToken },
+    index: readable.index,
+  };
+}
+
+function memberToken(text: string): Uint8Array {
+  const raw = decodeUuid(text);
+  if (raw === undefined)
+    throw new ParleyError('BAD_PAGE_TOKEN', 'this page token is not one of this list');
+  return raw;
+}
+
+export function memberIds(view: ConversationView): Uint8Array[] {
+  const users: Uint8Array[] = [];
+  view.eachMember((user) => {
+    users.push(user.slice());
+    return true;
+  });
+  return users;
+}
+
+export function renderMembers(
+  view: ConversationView,
+  users: readonly Uint8Array[],
+): Sparse<Member>[] {
+  return users.flatMap((user) => {
+    const member = view.member(user);
+    return member === undefined ? [] : [renderMember(member)];
+  });
+}
+
+export async function membersById(
+  asked: Asked,
+  request: Plain<MembersQuery>,
+): Promise<Read<MembersAnswer>> {
+  const readable = await openReadable(asked, request.conversationId);
+  if (readable === undefined) return { response: {}, index: 0 };
+  const users = request.userIds.map((id) => parseId('usr', id, 'userIds'));
+  const present = memberIds(readable.view).filter((user) =>
+    users.some((wanted) => sameBytes(wanted, user)),
+  );
+  return { response: { members: renderMembers(readable.view, present) }, index: readable.index };
+}
+
+/** Conversations as the caller sees them, in the order asked, with previews. */
+export async function views(asked: Asked, request: Plain<ViewsQuery>): Promise<Read<ViewsAnswer>> {
+  const raws = splitIds(request.conversations).slice(0, VIEWS_MAX);
+  const last = await newestMessages(asked, raws);
+  const conversations: (Sparse<Conversation> | undefined)[] = raws.map(() => undefined);
+  await asked.reads.conversations(raws, (i, view) => {
+    if (view?.membership(asked.caller.user) === 'member')
+      conversations[i] = conversationShape(view, asked.caller.user, last[i]);
+  });
+  const recent =
+    request.messages > 0
+      ? await recentMessages(asked, raws.slice(0, request.messagesOf), request.messages)
+      : [];
+  return {
+    response: { conversations: conversations.filter((item) => item !== undefined), recent },
+    index: 0,
+  };
+}
+
+async function newestMessages(
+  asked: Asked,
+  raws: readonly Uint8Array[],
+): Promise<readonly (StandingRow | undefined)[]> {
+  const { reads, caller } = asked;
+  const wanted: { sequence: number; first: number }[] = raws.map(() => ({ sequence: 0, first: 1 }));
+  await reads.conversations(raws, (i, view) => {
+    const me = view?.me(caller.user);
+    if (view !== undefined && me !== undefined)
+      wanted[i] = { sequence: view.lastMessageSequence, first: Math.max(me.historyFrom, 1) };
+  });
+  return Promise.all(
+    raws.map((raw, i) =>
+      newestMessage(reads, raw, wanted[i]?.sequence ?? 0, wanted[i]?.first ?? 1),
+    ),
+  );
+}
+
+async function recentMessages(
+  asked: Asked,
+  raws: readonly Uint8Array[],
+  count: number,
+): Promise<Sparse<ViewMessages>[]> {
+  const all: Sparse<ViewMessages>[] = [];
+  for (const raw of raws) {
+    const conversationId = encodeId('cnv', raw);
+    const readable = await openReadable(asked, conversationId).catch((error: unknown) => {
+      // Left or erased since the list was made: it is simply not in the answer.
+      if (error instanceof ParleyError) return undefined;
+      throw error;
+    });
+    if (readable === undefined) continue;
+    const rows = await standingBefore(asked.reads, readable, readable.head, pageSize(count));
+    all.push({ conversationId, messages: rows.map((row) => renderMessage(raw, row)) });
+  }
+  return all;
+}
+
+/** Raw ids that lie one after another. */
+export function splitIds(bytes: Uint8Array): Uint8Array[] {
+  if (bytes.length % 16 !== 0)
+    throw new ParleyError('MALFORMED', 'a list of ids has a broken length');
+  return Array.from({ length: bytes.length / 16 }, (_, i) => bytes.subarray(i * 16, i * 16 + 16));
+}

@@ -1,0 +1,128 @@
+/**
+ * Answers `query` records: reads of the public contract and the parts of Resume (link.proto). Runs
+ * in the store's thread on StoreReads. Every read first passes a ReadIndex round of its shard, so
+ * that it sees whatever was committed before it was asked (CONTRACT §3 G8).
+ */
+import { ParleyError } from '../../core/errors.ts';
+import { QUERY, type QueryNumber } from '../../core/query.ts';
+import { codecOf, DecodeError, type Codec, type Plain } from '../../proto/codec.ts';
+import type { Message as ProtoMessage } from '@bufbuild/protobuf';
+import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
+import * as link from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import * as conversationsPb from '../../proto/gen/parley/client/v1/conversations_pb.ts';
+import * as messagesPb from '../../proto/gen/parley/client/v1/messages_pb.ts';
+import * as syncPb from '../../proto/gen/parley/client/v1/sync_pb.ts';
+import { ConversationSchema } from '../../proto/gen/parley/v1/types_pb.ts';
+import type { StoreReads } from '../runtime/contract.ts';
+import type { Asked, Caller, Read } from './asked.ts';
+import { getConversation, listMembers, membersById, views } from './conversation-reads.ts';
+import { listMessages, listReceipts, listRows } from './message-reads.ts';
+import { catchUp, changed, directory, syncConversation } from './sync-reads.ts';
+
+export interface QueryResult {
+  /** The response, in protobuf. */
+  readonly response: Uint8Array;
+  /** Shard index it was read at; 0 = of no single shard. */
+  readonly index: number;
+}
+
+type Handler = (asked: Asked, request: Uint8Array) => Promise<QueryResult>;
+
+export class QueryService {
+  readonly #reads: StoreReads;
+  readonly #handlers: ReadonlyMap<QueryNumber, Handler>;
+
+  constructor(reads: StoreReads) {
+    this.#reads = reads;
+    this.#handlers = handlers();
+  }
+
+  /** Rejects with ParleyError; anything else that is thrown is a fault of this process. */
+  async answer(method: number, caller: Caller, request: Uint8Array): Promise<QueryResult> {
+    const handler = this.#handlers.get(method as QueryNumber);
+    if (handler === undefined)
+      throw new ParleyError('PROTOCOL_UNSUPPORTED', `this broker does not know query ${method}`);
+    return handler({ reads: this.#reads, caller }, request);
+  }
+}
+
+function handlers(): ReadonlyMap<QueryNumber, Handler> {
+  return new Map<QueryNumber, Handler>([
+    [
+      QUERY['Messages.List'],
+      method(
+        messagesPb.ListMessagesRequestSchema,
+        messagesPb.ListMessagesResponseSchema,
+        listMessages,
+      ),
+    ],
+    [
+      QUERY['Messages.ListRows'],
+      method(messagesPb.ListRowsRequestSchema, messagesPb.ListRowsResponseSchema, listRows),
+    ],
+    [
+      QUERY['Messages.ListReceipts'],
+      method(
+        messagesPb.ListReceiptsRequestSchema,
+        messagesPb.ListReceiptsResponseSchema,
+        listReceipts,
+      ),
+    ],
+    [
+      QUERY['Sync.SyncConversation'],
+      method(
+        syncPb.SyncConversationRequestSchema,
+        syncPb.SyncConversationResponseSchema,
+        syncConversation,
+      ),
+    ],
+    [
+      QUERY['Conversations.Get'],
+      method(conversationsPb.GetConversationRequestSchema, ConversationSchema, getConversation),
+    ],
+    [
+      QUERY['Conversations.ListMembers'],
+      method(
+        conversationsPb.ListMembersRequestSchema,
+        conversationsPb.ListMembersResponseSchema,
+        listMembers,
+      ),
+    ],
+    [
+      QUERY['Link.Directory'],
+      method(link.DirectoryQuerySchema, link.DirectoryAnswerSchema, directory),
+    ],
+    [QUERY['Link.Changed'], method(link.ChangedQuerySchema, link.ChangedAnswerSchema, changed)],
+    [QUERY['Link.Views'], method(link.ViewsQuerySchema, link.ViewsAnswerSchema, views)],
+    [QUERY['Link.CatchUp'], method(link.CatchUpQuerySchema, link.CatchUpAnswerSchema, catchUp)],
+    [QUERY['Link.Members'], method(link.MembersQuerySchema, link.MembersAnswerSchema, membersById)],
+  ]);
+}
+
+function method<Req extends ProtoMessage, Res extends ProtoMessage>(
+  requestType: GenMessage<Req>,
+  responseType: GenMessage<Res>,
+  work: (asked: Asked, request: Plain<Req>) => Promise<Read<Res>>,
+): Handler {
+  const requests = codecOf(requestType);
+  const responses = codecOf(responseType);
+  return async (asked, bytes) => {
+    const { response, index } = await work(asked, decode(requests, bytes));
+    return { response: responses.encode(response), index };
+  };
+}
+
+function decode<T>(codec: Codec<T>, bytes: Uint8Array): Plain<T> {
+  try {
+    return codec.decode(bytes);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    const reason = error.fault === 'unknown-field' ? 'UNKNOWN_FIELD' : 'MALFORMED';
+    throw new ParleyError(
+      reason,
+      `${codec.typeName}: ${error.message}`,
+      { field: error.path },
+      { cause: error },
+    );
+  }
+}
