@@ -1,4 +1,4 @@
-/** An identity service on a real, embedded PostgreSQL for tests: one cluster a suite, one database a test. */
+/** An identity service on a real, embedded PostgreSQL for tests: one cluster and one pool a suite. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,8 +64,14 @@ export class IdentityBench {
   /** An empty database of its own. */
   async newDatabase(): Promise<DatabaseTarget> {
     const name = `test_${++this.#databases}`;
-    await this.sql(this.target('postgres'), `create database ${name} strategy file_copy`);
+    await this.sql(this.target('postgres'), `create database ${name}`);
     return this.target(name);
+  }
+
+  /** Forgets all accounts, so that the next test finds an empty house. Keys stay. */
+  async empty(target: DatabaseTarget): Promise<void> {
+    const tables = ['users', 'service_tokens', 'signup_codes', 'keyed_requests'];
+    await this.sql(target, tables.map((table) => `delete from ${table};`).join(' '));
   }
 
   target(database: string): DatabaseTarget & { readonly host: string } {
@@ -94,6 +100,15 @@ export class IdentityBench {
     const stores = new PgStores({ target, poolMax: 4 });
     this.#open.push(stores);
     await stores.start();
+    return this.nodeOn(stores, settings, secret);
+  }
+
+  /** Another node on a pool that is open. */
+  async nodeOn(
+    stores: PgStores,
+    settings: Partial<IdentitySlice> = {},
+    secret: Uint8Array = new Uint8Array(32).fill(7),
+  ): Promise<Node> {
     const clock = new HandClock();
     const revoked: Revocation[] = [];
     const identity = await Identity.open({

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { after, before, beforeEach, describe, it } from 'mocha';
 import { ParleyError, type Reason } from '../../core/errors.ts';
 import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
 import type { DatabaseTarget } from '../../services/identity/adapters/database.ts';
+import type { PgStores } from '../../services/identity/adapters/pg-stores.ts';
 import type { SignedIn } from '../../services/identity/contract.ts';
 import { newUserId } from '../../services/identity/new-ids.ts';
 import { callerOf, IdentityBench, type Node } from './identity-bench.ts';
@@ -30,13 +31,18 @@ describe('identity on PostgreSQL', function () {
   let target: DatabaseTarget;
   let node: Node;
 
-  before(() => bench.start());
+  let stores: PgStores;
+
+  before(async () => {
+    await bench.start();
+    target = await bench.newDatabase();
+    ({ stores } = await bench.node(target));
+  });
   after(() => bench.stop());
   beforeEach(async () => {
-    target = await bench.newDatabase();
-    node = await bench.node(target);
+    await bench.empty(target);
+    node = await bench.nodeOn(stores);
   });
-  afterEach(() => bench.closeNodes());
 
   const signUp = (username: string, device = {}): Promise<SignedIn & { created: boolean }> =>
     node.identity.signUp({ username, password: PASSWORD, device }, HOME);
@@ -93,7 +99,7 @@ describe('identity on PostgreSQL', function () {
     });
 
     it('R097 guessing is stopped per name and address; elsewhere the owner still gets in', async () => {
-      node = await bench.node(target, { loginFailuresMax: 3, loginWindowMs: 60_000 });
+      node = await bench.nodeOn(stores, { loginFailuresMax: 3, loginWindowMs: 60_000 });
       await signUp('ann');
       const guess = (): Promise<unknown> =>
         node.identity.logIn({ username: 'ann', password: 'guess' }, HOME);
@@ -143,10 +149,10 @@ describe('identity on PostgreSQL', function () {
     });
 
     it('closed takes nobody new; invite takes holders of a code, each use once', async () => {
-      const closed = await bench.node(target, { signup: 'closed' });
+      const closed = await bench.nodeOn(stores, { signup: 'closed' });
       const request = { username: 'ann', password: PASSWORD };
       await refused(closed.identity.signUp(request, HOME), 'SIGNUP_CLOSED');
-      const invite = await bench.node(target, { signup: 'invite' });
+      const invite = await bench.nodeOn(stores, { signup: 'invite' });
       await refused(invite.identity.signUp(request, HOME), 'SIGNUP_CLOSED');
       const inviteCode = await invite.identity.createSignupCode(1);
       await invite.identity.signUp({ ...request, inviteCode }, HOME);
@@ -552,13 +558,15 @@ describe('identity on PostgreSQL', function () {
     });
 
     it('another key file is refused with what to do', async () => {
-      const wrong = await refusal(bench.node(target, {}, new Uint8Array(32).fill(8)));
+      const wrong = await refusal(bench.nodeOn(stores, {}, new Uint8Array(32).fill(8)));
       assert.match(wrong.message, /PARLEY_KEY_FILE/);
     });
 
     it('a migration that was applied in another form is refused', async () => {
-      await bench.sql(target, "update parley_migrations set checksum = 'x'");
-      assert.match((await refusal(bench.node(target))).message, /another version of migration 1/);
+      const other = await bench.newDatabase();
+      await bench.node(other);
+      await bench.sql(other, "update parley_migrations set checksum = 'x'");
+      assert.match((await refusal(bench.node(other))).message, /another version of migration 1/);
     });
 
     it('while the database is away calls answer BACKEND_UNAVAILABLE; once back they work again', async () => {
