@@ -125,6 +125,11 @@ export class ConfigurationHistory {
     return this.#newest.index;
   }
 
+  /** The one that holds again if the current entry is truncated; the current one if none does. */
+  get previous(): Configuration {
+    return (this.#steps.at(-2) ?? this.#newest).configuration;
+  }
+
   at(index: Index): Configuration {
     const found = this.#steps.findLast((step) => step.index <= index);
     invariant(found !== undefined, 'configuration.index-in-log', { index });

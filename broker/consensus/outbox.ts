@@ -22,6 +22,11 @@ export class Outbox {
     this.#afterPersist.push(message);
   }
 
+  /** The term is over: what was to be promised in it is kept by nobody and was never written. */
+  forgetPromises(): void {
+    this.#afterPersist = [];
+  }
+
   take(): { sendNow: readonly Message[]; sendAfterPersist: readonly Message[] } {
     const taken = {
       sendNow: this.#now.length === 0 ? NONE : this.#now,

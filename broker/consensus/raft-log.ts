@@ -7,8 +7,8 @@
  * While a snapshot is being installed `persisted` lies below the base and nothing is handed out.
  */
 import { invariant } from '../../core/invariant.ts';
-import type { Index, Term } from '../../core/ids.ts';
-import { ConfigurationHistory } from './configuration.ts';
+import type { Index, ReplicaId, Term } from '../../core/ids.ts';
+import { ConfigurationHistory, isVoter } from './configuration.ts';
 import type { RestoredReplica } from './contract.ts';
 import type { Configuration, Entry, SnapshotDescriptor } from './message.ts';
 
@@ -86,6 +86,15 @@ export class RaftLog {
   }
   get configurationIndex(): Index {
     return this.#configurations.currentIndex;
+  }
+
+  /**
+   * A replica may be needed as leader until the configuration without it is committed: it can be
+   * the only one that holds that entry among those that the others still need (Ongaro 2014 §4.2.2).
+   */
+  mayBeLedBy(id: ReplicaId): boolean {
+    if (isVoter(this.configuration, id)) return true;
+    return this.configurationIndex > this.#commit && isVoter(this.#configurations.previous, id);
   }
 
   /** Undefined outside [base, last]: compacted away, or not yet there. */

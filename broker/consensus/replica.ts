@@ -103,7 +103,7 @@ export class Replica {
   tick(isWriting: boolean): void {
     this.#disk.tick(isWriting);
     if (this.#reign !== undefined) this.#tickLeader(this.#reign);
-    else if (this.#election.tick()) this.campaign();
+    else if (this.#election.tick()) this.#missLeader();
   }
 
   step(message: Message): void {
@@ -193,6 +193,7 @@ export class Replica {
     if (term !== this.#term) {
       this.#term = term;
       this.#vote = NOBODY;
+      this.outbox.forgetPromises();
     }
     if (this.#reign !== undefined) {
       const abandoned = this.#reign.reads.abandon();
@@ -204,6 +205,12 @@ export class Replica {
     this.#heartbeatElapsed = 0;
     this.#electionElapsed = 0;
     this.#election.restart();
+  }
+
+  /** Who may not stand must still forget a leader that is gone, or it would refuse every vote. */
+  #missLeader(): void {
+    if (this.#mayLead()) this.campaign();
+    else if (this.#leader !== NOBODY) this.#become('follower', this.#term, NOBODY);
   }
 
   #stand(isTransfer: boolean): void {
@@ -233,7 +240,7 @@ export class Replica {
     const outcome = this.#election.outcome(this.log.configuration);
     if (outcome === 'lost') this.#become('follower', this.#term, NOBODY);
     else if (outcome === 'won' && this.#role === 'candidate') this.#lead();
-    else if (outcome === 'won') this.#stand(false);
+    else if (outcome === 'won' && this.#mayLead()) this.#stand(false);
   }
 
   #lead(): void {
@@ -272,7 +279,7 @@ export class Replica {
   }
 
   #mayLead(): boolean {
-    if (this.#isSuspect || !shape.isVoter(this.log.configuration, this.id)) return false;
+    if (this.#isSuspect || !this.log.mayBeLedBy(this.id)) return false;
     return !this.#disk.isStalled || this.#isAlone();
   }
 
