@@ -46,6 +46,7 @@ export interface AccountMachine {
   load(user: Uint8Array, pages: readonly DirectoryPage[]): void;
   evict(user: Uint8Array): boolean;
   eachEvictable(each: (user: Uint8Array) => boolean): void;
+  /** Keeps a resident user resident until `unpin`: `apply` does not unpin here. */
   pin(user: Uint8Array): void;
   unpin(user: Uint8Array): void;
   /** Applies an account command (accountMembership, accountSessionRevoked). */
