@@ -27,13 +27,17 @@ export const RECORD = {
   query: 4,
   /** Gateway → store, not logged. 32: conversation; payload: 16 bytes user, u8 state (1 typing, 0 stopped). */
   typing: 5,
+  /** Gateway → store, for internal services. Payload: 16 bytes conversation*; their rows then come as `row` with flags 2 and no handles. */
+  subscribe: 6,
+  /** Gateway → store. Payload: 16 bytes conversation*. */
+  unsubscribe: 7,
   /** Store → gateway. position = sequence; count = queued recipients (65,535 = that or more); flags 1 = replayed; payload: u53 timeMs, u53 index, u53 head. 32: conversation. */
   commit: 16,
   /** Store → gateway. Payload: the protobuf response of the public contract. position = the shard index it was read at. */
   result: 17,
   /** Store → gateway. Payload: encodeError (wire-error.ts). */
   error: 18,
-  /** Store → gateway. 32: conversation; position = head; extra = epoch; count = handles (65,535 = see payload); payload: u32 n, u32 handle*, then the row (row.ts). flags 1 = group of 100 or more. */
+  /** Store → gateway. 32: conversation; position = head; extra = epoch; count = handles (65,535 = see payload); payload: u32 n, u32 handle*, then the row (row.ts). flags 1 = group of 100 or more; 2 = for this Link's subscription. */
   row: 19,
   /** Store → gateway. handle; payload: parley.v1.Conversation as this user sees it. flags 1 = removed (payload empty). */
   conversation: 20,

@@ -51,7 +51,11 @@ export async function startAccounts(options: AccountsOptions): Promise<Accounts>
     stores = new PgStores({ target, poolMax: config.postgresPoolMax });
     await stores.start();
     const threads = Math.max(1, Math.floor(availableParallelism() / 2));
-    passwords = new ArgonPasswords({ threads, passwordQueueMax: settings.passwordQueueMax });
+    passwords = new ArgonPasswords({
+      threads,
+      passwordQueueMax: settings.passwordQueueMax,
+      memoryKib: config.passwordMemoryKib,
+    });
     const identity = await Identity.open({ ...options, stores, passwords, settings });
     maintenance = setInterval(() => maintain(identity, log), MAINTAIN_PERIOD_MS).unref();
     return { identity, stop };

@@ -49,6 +49,7 @@ export interface Config {
   readonly refreshTtlMs: number;
   readonly refreshTotalTtlMs: number;
   readonly refreshGraceMs: number;
+  readonly passwordMemoryKib: number;
   readonly passwordQueueMax: number;
   readonly loginFailuresMax: number;
   readonly loginWindowMs: number;
@@ -381,6 +382,12 @@ export const CONFIG_TABLE: ConfigTable = {
     'ms',
     { min: 0, max: 60_000 },
     'Time in which the previous refresh token still yields the same successor, for answers that got lost; after it, using an old one revokes the sign-in.',
+  ),
+  passwordMemoryKib: integer(
+    19_456,
+    'KiB',
+    { min: 16, max: 1_048_576 },
+    'Memory of one password hash (argon2id, two passes). Less makes stolen hashes cheaper to guess: lower it for tests and benchmarks only. Existing passwords go on working.',
   ),
   passwordQueueMax: integer(
     64,

@@ -3,15 +3,15 @@
  * while he is a member; nothing for former members; and for everybody else a conversation that
  * exists answers exactly as one that does not.
  */
+import { isZero } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
-import type { ConversationView, MyView } from '../conversation/contract.ts';
+import type { ConversationView } from '../conversation/contract.ts';
 import { nameOf, type Asked } from './asked.ts';
 
 /** What a read takes from a view before it awaits anything: views live for one turn only. */
 export interface Readable {
   readonly raw: Uint8Array;
   readonly view: ConversationView;
-  readonly me: MyView;
   readonly head: number;
   /** First readable sequence. */
   readonly first: number;
@@ -31,14 +31,19 @@ export async function openReadable(
     if (named.direct) return undefined;
     throw unknown();
   }
-  const me = readableBy(view, caller.user);
-  return { raw: named.raw, view, me, head: view.head, first: Math.max(me.historyFrom, 1), index };
+  const first = Math.max(historyFromOf(view, caller.user), 1);
+  return { raw: named.raw, view, head: view.head, first, index };
 }
 
-export function readableBy(view: ConversationView, user: Uint8Array): MyView {
+/**
+ * First sequence that the caller may read. Nobody (a zero id) is an internal service whose gateway
+ * has checked the scope `broker`: it reads every conversation whole.
+ */
+function historyFromOf(view: ConversationView, user: Uint8Array): number {
+  if (isZero(user)) return 1;
   const membership = view.membership(user);
   const me = membership === 'member' ? view.me(user) : undefined;
-  if (me !== undefined) return me;
+  if (me !== undefined) return me.historyFrom;
   if (membership === 'left')
     throw new ParleyError('NOT_A_MEMBER', 'you are no longer a member of this conversation');
   throw unknown();

@@ -7,13 +7,15 @@ import { Worker } from 'node:worker_threads';
 import { BoundedQueue } from '../../../core/bounded-queue.ts';
 import { ParleyError } from '../../../core/errors.ts';
 import type { Passwords } from '../ports.ts';
-import type { ArgonAnswer, ArgonJob } from './argon-worker.ts';
+import type { ArgonAnswer, ArgonJob, ArgonThreadOptions } from './argon-worker.ts';
 
 export interface ArgonOptions {
   /** One per two cores; more would slow what acknowledges messages. */
   readonly threads: number;
   /** Waiting jobs; the next gets OVERLOADED. */
   readonly passwordQueueMax: number;
+  /** Memory of one hash; what was hashed with another amount still verifies. */
+  readonly memoryKib?: number;
   readonly idleMs?: number;
 }
 
@@ -29,6 +31,7 @@ interface Thread {
   idle: NodeJS.Timeout | undefined;
 }
 
+const MEMORY_KIB = 19_456;
 const IDLE_MS = 30_000;
 /** For retryAfterMs: what one check takes at least. */
 const JOB_MS = 15;
@@ -91,7 +94,10 @@ export class ArgonPasswords implements Passwords {
   }
 
   #startThread(): Thread {
-    const worker = new Worker(new URL('./argon-worker.js', import.meta.url));
+    const options: ArgonThreadOptions = { memoryKib: this.#options.memoryKib ?? MEMORY_KIB };
+    const worker = new Worker(new URL('./argon-worker.js', import.meta.url), {
+      workerData: options,
+    });
     const thread: Thread = { worker, running: undefined, idle: undefined };
     worker.unref();
     worker.on('message', (answer: ArgonAnswer) => this.#answered(thread, answer));

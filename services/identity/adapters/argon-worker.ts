@@ -1,8 +1,8 @@
 /**
- * The thread that hashes passwords: argon2id, 19 MiB, 2 passes (OWASP's first choice), one at a time
+ * The thread that hashes passwords: argon2id, by default 19 MiB, 2 passes (OWASP's first choice), one at a time
  * and synchronously, so that the libuv pool stays free for the state store.
  */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { hashSync, verifySync } from '@node-rs/argon2';
 import { invariant } from '../../../core/invariant.ts';
 
@@ -21,7 +21,15 @@ export interface ArgonAnswer {
   readonly failure: string;
 }
 
-const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
+/** What the thread is started with. */
+export interface ArgonThreadOptions {
+  readonly memoryKib: number;
+}
+
+// Only ArgonPasswords starts this thread.
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion
+const { memoryKib } = workerData as ArgonThreadOptions;
+const COST = { memoryCost: memoryKib, timeCost: 2, parallelism: 1 };
 
 invariant(parentPort !== null, 'argon-worker.is-a-thread');
 const port = parentPort;
