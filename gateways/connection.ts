@@ -1,0 +1,148 @@
+/**
+ * One connection: a socket, its session, and what is due to it in this turn of the loop. Decodes
+ * what comes, performs what the session asks for, and batches what goes.
+ */
+import { ParleyError } from '../core/errors.ts';
+import { FRAME_BYTES_MAX } from './session/limits.ts';
+import type { Session } from './session/session.ts';
+import type { ClientFrame, Effect } from './session/session-contract.ts';
+import type { Socket, SocketEvents } from './websocket/socket.ts';
+import { encodeCommit, encodeFrame, encodeResult, readMessage, type Batch } from './wire.ts';
+import type { Wakeable } from './wheel.ts';
+
+/** What a connection asks of the gateway that it belongs to. */
+export interface ConnectionHost {
+  nowMs(): number;
+  /** The empty batch of this turn. */
+  root(format: Socket['format']): Batch;
+  /** It has something to flush when the turn ends. */
+  dirty(connection: Connection): void;
+  /** Performs an effect that is not a frame to this socket. */
+  perform(connection: Connection, effect: Effect): void;
+  /** Its next deadline may have changed. */
+  wake(connection: Connection): void;
+  /** It is over; `reason` is empty when the peer left. */
+  gone(connection: Connection, reason: string): void;
+}
+
+/** A batch of this size goes out before the turn ends. */
+const BATCH_BYTES_MAX = 128 * 1024;
+
+export class Connection implements SocketEvents, Wakeable {
+  readonly session: Session;
+  readonly socket: Socket;
+  readonly #host: ConnectionHost;
+  #batch: Batch | undefined;
+  #isOver = false;
+  #isPerforming = false;
+  wheelSlot = 0;
+
+  constructor(session: Session, socket: Socket, host: ConnectionHost) {
+    this.session = session;
+    this.socket = socket;
+    this.#host = host;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  // ---- from the socket
+
+  message(data: Buffer, isText: boolean): void {
+    if (this.#isOver) return;
+    const nowMs = this.#host.nowMs();
+    const { format } = this.socket;
+    if (data.length > FRAME_BYTES_MAX) {
+      const error = new ParleyError('FRAME_TOO_LARGE', 'a frame is larger than 256 KiB');
+      this.session.unreadable(error, 0, nowMs);
+    } else if (isText !== (format === 'json')) {
+      const error = new ParleyError('MALFORMED', 'the message is not of this subprotocol');
+      this.session.unreadable(error, 0, nowMs);
+    } else
+      readMessage(format, data, {
+        frame: (frame: ClientFrame) => {
+          this.session.frame(frame, nowMs);
+          this.perform();
+        },
+        unreadable: (error, id) => this.session.unreadable(error, id, nowMs),
+      });
+    this.perform();
+  }
+
+  drained(): void {
+    if (this.#isOver) return;
+    this.session.pressure(this.#bufferedBytes());
+    this.perform();
+  }
+
+  closed(): void {
+    if (this.#isOver) return;
+    this.session.disconnected();
+    this.perform();
+    this.#end('');
+  }
+
+  // ---- to the socket
+
+  /** Puts an encoded frame behind what is already due. */
+  write(chunk: Buffer): void {
+    if (this.#isOver) return;
+    if (this.#batch === undefined) this.#host.dirty(this);
+    const batch = (this.#batch ?? this.#host.root(this.socket.format)).append(chunk);
+    this.#batch = batch;
+    if (batch.size > BATCH_BYTES_MAX) this.flush();
+  }
+
+  /** Hands what is due to the socket. A socket that does not keep up is known after this. */
+  flush(): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    this.#batch = undefined;
+    this.socket.send(batch);
+    if (this.#isOver) return;
+    this.session.pressure(this.#bufferedBytes());
+    this.perform();
+  }
+
+  /** Performs what the session asks for, until it asks for nothing more. */
+  perform(): void {
+    if (this.#isPerforming) return;
+    this.#isPerforming = true;
+    for (let effects = this.session.takeEffects(); effects.length > 0; ) {
+      for (const effect of effects) this.#effect(effect);
+      effects = this.session.takeEffects();
+    }
+    this.#isPerforming = false;
+    if (!this.#isOver) this.#host.wake(this);
+  }
+
+  #effect(effect: Effect): void {
+    const { format } = this.socket;
+    switch (effect.is) {
+      case 'frame':
+        return this.write(encodeFrame(format, effect.frame));
+      case 'commit':
+        return this.write(encodeCommit(format, effect));
+      case 'result':
+        return this.write(encodeResult(format, effect.id, effect.method, effect.response));
+      case 'close':
+        this.flush();
+        this.#end(effect.reason);
+        return this.socket.close(effect.code, effect.reason);
+      default:
+        this.#host.perform(this, effect);
+    }
+  }
+
+  #end(reason: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#batch = undefined;
+    this.#host.gone(this, reason);
+  }
+
+  #bufferedBytes(): number {
+    return this.socket.bufferedBytes + (this.#batch?.size ?? 0);
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Performs the asks of routines: queries and commands over the Link, users through the identity
+ * port. The asks of one yield go out together; a failed one is thrown into the routine.
+ */
+import { BoundedQueue } from '../core/bounded-queue.ts';
+import { ParleyError, toParleyError } from '../core/errors.ts';
+import type { Logger } from '../core/observe.ts';
+import type { KnownUsers } from './known-users.ts';
+import { queryNamed } from './methods.ts';
+import type { IdentityPort } from './ports.ts';
+import type { IdentityMethod } from './session/dispatcher.ts';
+import type { Ask, Routine } from './session/routine.ts';
+import type { StoreLink } from './store-link.ts';
+
+export interface RoutineRunnerOptions {
+  readonly link: StoreLink;
+  readonly users: KnownUsers;
+  readonly identity: IdentityPort;
+  readonly log: Logger;
+}
+
+type Outcome = (outcome: unknown) => void;
+
+interface Started {
+  readonly routine: Routine<unknown>;
+  readonly done: Outcome;
+  /** Of the peer, for the identity service's own limits. */
+  readonly address: string;
+}
+
+const RUNNING_MAX = 2048;
+const WAITING_MAX = 131_072;
+
+export class RoutineRunner {
+  readonly #options: RoutineRunnerOptions;
+  readonly #waiting = new BoundedQueue<Started>(WAITING_MAX);
+  #running = 0;
+
+  constructor(options: RoutineRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** `done` gets the routine's result or a ParleyError, exactly once. */
+  run(routine: Routine<unknown>, done: Outcome, address = ''): void {
+    const started = { routine, done, address };
+    if (this.#running < RUNNING_MAX) this.#begin(started);
+    else if (!this.#waiting.push(started))
+      done(new ParleyError('OVERLOADED', 'too much is under way', {}, { retryAfterMs: 1000 }));
+  }
+
+  get runningCount(): number {
+    return this.#running;
+  }
+
+  #begin(started: Started): void {
+    this.#running++;
+    this.#step(started, (routine) => routine.next([]));
+  }
+
+  #step(
+    started: Started,
+    move: (routine: Routine<unknown>) => IteratorResult<readonly Ask[], unknown>,
+  ): void {
+    let next: IteratorResult<readonly Ask[], unknown>;
+    try {
+      next = move(started.routine);
+    } catch (error) {
+      return this.#finish(started, this.#failure(error));
+    }
+    if (next.done === true) return this.#finish(started, next.value);
+    this.#perform(next.value, started);
+  }
+
+  #finish(started: Started, outcome: unknown): void {
+    this.#running--;
+    started.done(outcome);
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#begin(next);
+  }
+
+  #failure(error: unknown): ParleyError {
+    const known = toParleyError(error);
+    if (known.reason === 'INVARIANT')
+      this.#options.log.error('a request failed', { cause: String(known.cause) });
+    return known;
+  }
+
+  #perform(asks: readonly Ask[], started: Started): void {
+    const answers: unknown[] = Array.from({ length: asks.length });
+    let left = asks.length;
+    let failed: ParleyError | undefined;
+    const settle = (i: number, outcome: unknown): void => {
+      answers[i] = outcome;
+      if (outcome instanceof ParleyError) failed ??= outcome;
+      if (--left > 0) return;
+      const error = failed;
+      this.#step(started, (routine) =>
+        error === undefined ? routine.next(answers) : routine.throw(error),
+      );
+    };
+    if (asks.length === 0) this.#step(started, (routine) => routine.next([]));
+    for (const [i, ask] of asks.entries())
+      this.#ask(ask, started.address, (outcome) => settle(i, outcome));
+  }
+
+  #ask(ask: Ask, address: string, done: Outcome): void {
+    const { link, users, identity } = this.#options;
+    switch (ask.ask) {
+      case 'query':
+        return this.#query(ask, done);
+      case 'command':
+        return link.command(ask.bytes, done);
+      case 'unknown-users':
+        return users.unknown(ask.users, done);
+      case 'identity': {
+        const { caller } = ask;
+        // Methods were read off the contract's own table.
+        const method = ask.method as IdentityMethod;
+        identity
+          .call(method, ask.request, { caller, address })
+          .then(done, (error: unknown) => done(this.#failure(error)));
+      }
+    }
+  }
+
+  #query(ask: Extract<Ask, { ask: 'query' }>, done: Outcome): void {
+    const form = queryNamed(ask.method);
+    const { user, device } = ask.caller;
+    const bytes = form.input.encode(ask.request as Uint8Array);
+    this.#options.link.query(
+      { number: form.number, key: ask.key, user, device },
+      bytes,
+      (outcome) => {
+        if (outcome instanceof ParleyError || ask.raw)
+          return done(outcome instanceof ParleyError ? outcome : outcome.bytes);
+        try {
+          done(form.output.decode(outcome.bytes));
+        } catch (error) {
+          done(this.#failure(error));
+        }
+      },
+    );
+  }
+}

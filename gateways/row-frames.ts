@@ -1,0 +1,159 @@
+/**
+ * A row in the forms in which connections get it: whole, without its body (to whom it was sent
+ * from), or as the head of its conversation. Each form is encoded at most once per format.
+ */
+import { decodeFacts, ROLES } from '../core/facts.ts';
+import { encodeId, encodeUuid, messageIdRaw } from '../core/ids.ts';
+import { isZero } from '../core/bytes.ts';
+import { BODY_KIND, ROW_FLAG, type RowView } from '../core/row.ts';
+import { codecOf } from '../proto/codec.ts';
+import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
+import type { Content, RowEvent, ServerFrame } from './session/session-contract.ts';
+import { encodeFrame, type Format } from './wire.ts';
+
+export type RowForm = 'full' | 'stub' | 'head';
+
+const contents = codecOf(ContentSchema);
+
+export class RowFrames implements RowEvent {
+  readonly conversationId: string;
+  readonly epoch: number;
+  readonly head: number;
+  readonly isLargeGroup: boolean;
+  readonly sequence: number;
+  readonly timeMs: number;
+  readonly device: Uint8Array;
+  readonly outbox: Uint8Array;
+  readonly clientMessageId: Uint8Array;
+  readonly #row: RowView;
+  readonly #conversation: Uint8Array;
+  readonly #encoded: Partial<Record<`${Format}-${RowForm}`, Buffer>> = {};
+  #body: Uint8Array | undefined;
+
+  /** Reads the row in place: valid, and to be encoded, before its slab is given back. */
+  constructor(
+    row: RowView,
+    place: {
+      readonly conversation: Uint8Array;
+      readonly epoch: number;
+      readonly head: number;
+      readonly isLargeGroup: boolean;
+    },
+  ) {
+    this.#row = row;
+    this.#conversation = place.conversation;
+    this.conversationId = encodeId('cnv', place.conversation);
+    this.epoch = place.epoch;
+    this.head = place.head;
+    this.isLargeGroup = place.isLargeGroup;
+    this.sequence = row.sequence;
+    this.timeMs = row.timeMs;
+    this.device = row.device;
+    this.outbox = row.outbox;
+    this.clientMessageId = row.clientMessageId;
+  }
+
+  chunk(format: Format, form: RowForm): Buffer {
+    const key = `${format}-${form}` as const;
+    const known = this.#encoded[key];
+    if (known !== undefined) return known;
+    const made = encodeFrame(format, form === 'head' ? this.#headFrame() : this.#rowFrame(form));
+    this.#encoded[key] = made;
+    return made;
+  }
+
+  #rowFrame(form: 'full' | 'stub'): ServerFrame {
+    const { conversationId, epoch, head } = this;
+    const row = { ...this.#fields(), ...(form === 'full' ? this.#bodyField() : {}) };
+    return { rows: { items: [{ conversationId, epoch, head, rows: [row] }] } };
+  }
+
+  /** The head after this row. The message is told only when this row is one. */
+  #headFrame(): ServerFrame {
+    const row = this.#row;
+    const { conversationId, epoch, head, sequence, timeMs } = this;
+    const lastMessage = row.has(ROW_FLAG.countable)
+      ? {
+          lastMessage: {
+            ...this.#fields(),
+            content: this.#bodyBytes(),
+            changeSequence: sequence,
+            messageId: encodeId('msg', messageIdRaw(timeMs, sequence, this.#conversation)),
+          },
+        }
+      : {};
+    const item = { conversationId, epoch, head, messageCount: row.ordinal, ...lastMessage };
+    return { heads: { items: [item] } };
+  }
+
+  #fields(): {
+    sequence: number;
+    timeMs: number;
+    senderUserId: string;
+    senderDeviceId: string;
+    outboxId: string;
+    clientSeq: number;
+    clientMessageId: string;
+  } {
+    const row = this.#row;
+    const hasOutbox = row.has(ROW_FLAG.outbox);
+    return {
+      sequence: this.sequence,
+      timeMs: this.timeMs,
+      senderUserId: isZero(row.sender) ? '' : encodeId('usr', row.sender),
+      senderDeviceId: isZero(row.device) ? '' : encodeId('dev', row.device),
+      outboxId: hasOutbox ? encodeUuid(row.outbox) : '',
+      clientSeq: row.clientSeq,
+      clientMessageId: isZero(row.clientMessageId) ? '' : encodeUuid(row.clientMessageId),
+    };
+  }
+
+  #bodyField(): { body?: Uint8Array } {
+    return this.#row.has(ROW_FLAG.redacted) ? {} : { body: this.#bodyBytes() };
+  }
+
+  #bodyBytes(): Uint8Array {
+    this.#body ??= contentBytesOf(this.#row);
+    return this.#body;
+  }
+}
+
+/**
+ * A row's body as protobuf: what its sender wrote, facts rendered, and the target of a control row
+ * as the sequence that it was found to be.
+ */
+export function contentBytesOf(row: RowView): Uint8Array {
+  if (row.has(ROW_FLAG.server)) return contents.encode(contentOfFacts(row));
+  const { bodyKind } = row;
+  if (bodyKind === BODY_KIND.message || bodyKind === BODY_KIND.sealed) return row.body;
+  const content = contents.decode(row.body);
+  const aimed = content.edit ?? content.delete ?? content.reaction ?? content.pin;
+  if (aimed === undefined || (aimed.target?.clientSeq ?? 0) === 0) return row.body;
+  aimed.target = { sequence: row.target, clientSeq: 0 };
+  return contents.encode(content);
+}
+
+function contentOfFacts(row: RowView): Partial<Content> {
+  const facts = decodeFacts(row.bodyKind, row.body);
+  switch (facts.is) {
+    case 'created':
+      return { created: { name: facts.name, userIds: facts.users.map(userId) } };
+    case 'member':
+      return {
+        member: {
+          userIds: facts.users.map(userId),
+          change: facts.change,
+          role: ROLES[facts.role] ?? 'member',
+          by: userId(facts.by),
+        },
+      };
+    case 'update':
+      return { update: { fields: [...facts.fields], name: facts.name, closed: facts.closed } };
+    case 'trim':
+      return { trim: { from: facts.from, through: facts.through } };
+  }
+}
+
+function userId(raw: Uint8Array): string {
+  return isZero(raw) ? '' : encodeId('usr', raw);
+}

@@ -1,0 +1,150 @@
+/**
+ * What changed for a user since a position: the one routine below hello, ListConversations(since),
+ * resync and the five-minute check (DESIGN §4 Resume). Whoever runs it for a live connection has
+ * sent the routes first, so that what changes meanwhile is either in the answer or pushed.
+ */
+import { viewOf } from '../../core/bytes.ts';
+import { encodeId, slotOf } from '../../core/ids.ts';
+import type { Plain } from '../../proto/codec.ts';
+import type {
+  ChangedAnswer,
+  DirectoryAnswer,
+  ViewsAnswer,
+} from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import { query, type Routine } from './routine.ts';
+import type { Caller, Surroundings } from './session-contract.ts';
+import { NOWHERE, type Position } from './sync-token.ts';
+
+export interface ChangedConversation {
+  readonly conversation: Uint8Array;
+  readonly timeMs: number;
+}
+
+export interface Changes {
+  /** Newest change first. */
+  readonly changed: readonly ChangedConversation[];
+  readonly removed: readonly string[];
+  /** Nothing at or below it is missing from the above. */
+  readonly position: Position;
+}
+
+type Views = Plain<ViewsAnswer>;
+
+export function* changesSince(
+  caller: Caller,
+  surroundings: Surroundings,
+  since: Position = NOWHERE,
+): Routine<Changes> {
+  const directory = yield* query<Plain<DirectoryAnswer>>({
+    method: 'Link.Directory',
+    key: caller.user,
+    caller,
+    request: { sinceAccountSequence: since.accountSequence },
+  });
+  const questions = shardQuestions(directory, since, surroundings.shardCount);
+  const removed = since === NOWHERE ? [] : idsOf(directory.left).map((raw) => encodeId('cnv', raw));
+  const indexes: number[] = [];
+  const changed: ChangedConversation[] = [];
+  if (questions.length > 0) {
+    const answer = yield* query<Plain<ChangedAnswer>>({
+      method: 'Link.Changed',
+      key: caller.user,
+      caller,
+      request: { shards: questions },
+    });
+    for (const shard of answer.shards) {
+      // Two questions about one shard: what both cover is what the earlier one covers.
+      const before = indexes[shard.shard];
+      const asked = shard.askedAtIndex;
+      indexes[shard.shard] = before === undefined ? asked : Math.min(before, asked);
+      for (const [i, conversation] of idsOf(shard.changed).entries())
+        changed.push({ conversation, timeMs: shard.changeTimeMs[i] ?? 0 });
+    }
+  }
+  changed.sort(newestFirst);
+  return {
+    changed,
+    removed,
+    position: {
+      accountSequence: directory.accountSequence,
+      indexes: Array.from(indexes, (index) => index ?? 0),
+    },
+  };
+}
+
+/** Conversations as the caller sees them; those he sees no more are left out. */
+export function* viewsOf(
+  caller: Caller,
+  conversations: readonly ChangedConversation[],
+  messages: { readonly each: number; readonly of: number },
+): Routine<Views> {
+  if (conversations.length === 0) return { conversations: [], recent: [] };
+  const raw = new Uint8Array(conversations.length * 16);
+  for (const [i, entry] of conversations.entries()) raw.set(entry.conversation, i * 16);
+  return yield* query<Views>({
+    method: 'Link.Views',
+    key: caller.user,
+    caller,
+    request: { conversations: raw, messages: messages.each, messagesOf: messages.of },
+  });
+}
+
+/** Newest first; equal times by id, so that pages neither overlap nor leave holes. */
+export function newestFirst(a: ChangedConversation, b: ChangedConversation): number {
+  if (a.timeMs !== b.timeMs) return b.timeMs - a.timeMs;
+  const x = viewOf(a.conversation);
+  const y = viewOf(b.conversation);
+  for (let at = 0; at < 16; at += 4) {
+    const difference = x.getUint32(at) - y.getUint32(at);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+interface ShardQuestion {
+  readonly shard: number;
+  readonly sinceIndex: number;
+  readonly conversations: Uint8Array;
+}
+
+/** One question a shard; conversations joined since count as changed, whatever the shard's index. */
+function shardQuestions(
+  directory: Plain<DirectoryAnswer>,
+  since: Position,
+  shardCount: number,
+): ShardQuestion[] {
+  const joined = new Set(
+    since.accountSequence === 0 ? [] : idsOf(directory.joined).map((raw) => encodeId('cnv', raw)),
+  );
+  const known = new Map<number, Uint8Array[]>();
+  const fresh = new Map<number, Uint8Array[]>();
+  for (const raw of idsOf(directory.open)) {
+    const shard = slotOf(raw) % shardCount;
+    const into = joined.size > 0 && joined.has(encodeId('cnv', raw)) ? fresh : known;
+    const list = into.get(shard);
+    if (list === undefined) into.set(shard, [raw]);
+    else list.push(raw);
+  }
+  const questions: ShardQuestion[] = [];
+  for (const [shard, raws] of known)
+    questions.push({
+      shard,
+      sinceIndex: since.indexes[shard] ?? 0,
+      conversations: joinIds(raws),
+    });
+  for (const [shard, raws] of fresh)
+    questions.push({ shard, sinceIndex: 0, conversations: joinIds(raws) });
+  return questions;
+}
+
+function idsOf(bytes: Uint8Array): Uint8Array[] {
+  const ids: Uint8Array[] = [];
+  for (let at = 0; at + 16 <= bytes.length; at += 16) ids.push(bytes.subarray(at, at + 16));
+  return ids;
+}
+
+function joinIds(raws: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(raws.length * 16);
+  for (const [i, raw] of raws.entries()) joined.set(raw, i * 16);
+  return joined;
+}

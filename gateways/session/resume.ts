@@ -1,0 +1,178 @@
+/**
+ * Bringing a live connection up to date: after a hello with a sync token, after a hole in a shard's
+ * feed, and every five minutes to find pushes that got lost on the way (CONTRACT §3 Resume).
+ */
+import { encodeId } from '../../core/ids.ts';
+import { parseAddress } from './address.ts';
+import { changesSince, viewsOf, type ChangedConversation } from './changes.ts';
+import {
+  CONVERSATIONS_PER_FRAME,
+  RESUME_BYTES_MAX,
+  RESUME_CURSORS_MAX,
+  RESUME_ROWS_MAX,
+} from './limits.ts';
+import { badField } from './refusals.ts';
+import { query, type Routine } from './routine.ts';
+import type { Caller, ClientFrame, ServerFrame, Surroundings } from './session-contract.ts';
+import type { Position } from './sync-token.ts';
+import type { Plain } from '../../proto/codec.ts';
+import type { CatchUpAnswer } from '../../proto/gen/parley/broker/v1/link_pb.ts';
+
+export interface ResumeCursor {
+  readonly conversation: Uint8Array;
+  readonly conversationId: string;
+  readonly epoch: number;
+  readonly sequence: number;
+}
+
+/** Where a resume puts what it finds: the session itself. */
+export interface ResumeSink {
+  push(frame: ServerFrame): void;
+  /** Highest sequence held back for this conversation since its catching up began; 0 = none. */
+  heldThrough(conversationId: string): number;
+  /** From here on its rows are pushed again. */
+  release(conversationId: string): void;
+}
+
+type HelloResume = NonNullable<NonNullable<ClientFrame['hello']>['resume']>;
+
+/** A row's weight beside its text, for the budget of bytes. */
+const ROW_BYTES = 200;
+/** A conversation that grows faster than it is read becomes a gap. */
+const ROUNDS_MAX = 4;
+
+export function parseCursors(resume: HelloResume, caller: Caller): ResumeCursor[] {
+  if (resume.cursors.length > RESUME_CURSORS_MAX)
+    throw badField('hello.resume.cursors', `has more than ${RESUME_CURSORS_MAX}`);
+  return resume.cursors.map((cursor, i) => {
+    const field = `hello.resume.cursors[${i}]`;
+    const address = parseAddress(cursor.conversationId, caller.user, `${field}.conversationId`);
+    if (cursor.sequence < 0) throw badField(`${field}.sequence`, 'is negative');
+    const { conversation, conversationId } = address;
+    return { conversation, conversationId, epoch: cursor.epoch, sequence: cursor.sequence };
+  });
+}
+
+/** Pushes what changed since the position and returns how far the device then is. */
+export function* resume(
+  sink: ResumeSink,
+  caller: Caller,
+  surroundings: Surroundings,
+  from: { readonly since: Position; readonly cursors: readonly ResumeCursor[] },
+): Routine<Position> {
+  const changes = yield* changesSince(caller, surroundings, from.since);
+  yield* pushViews(sink, caller, changes.changed, changes.removed);
+  const changed = new Set(changes.changed.map((entry) => encodeId('cnv', entry.conversation)));
+  const budget = { rows: RESUME_ROWS_MAX, bytes: RESUME_BYTES_MAX };
+  for (const cursor of from.cursors) {
+    const { conversationId } = cursor;
+    if (changed.has(conversationId) || sink.heldThrough(conversationId) > 0)
+      yield* catchUp(sink, caller, cursor, budget);
+    sink.release(conversationId);
+  }
+  return changes.position;
+}
+
+/**
+ * Finds conversations that moved without this connection hearing of it. `isTrusted` = the pushes
+ * that came were complete, so only what is newer than the newest push is missing; else everything
+ * that changed is announced.
+ */
+export function* verify(
+  sink: ResumeSink,
+  caller: Caller,
+  surroundings: Surroundings,
+  from: { readonly since: Position; readonly isTrusted: boolean },
+): Routine<Position> {
+  const changes = yield* changesSince(caller, surroundings, from.since);
+  const missed = changes.changed.filter(
+    ({ conversation, timeMs }) =>
+      !from.isTrusted || timeMs > surroundings.lastSeenMs(encodeId('cnv', conversation)),
+  );
+  // The check repeats what left the directory: clients drop what they no longer have.
+  yield* pushViews(sink, caller, missed, changes.removed);
+  for (const entry of missed)
+    sink.push({
+      gap: {
+        scope: 'conversation',
+        conversationId: encodeId('cnv', entry.conversation),
+        reason: 'RESYNC',
+        epoch: surroundings.epoch(),
+      },
+    });
+  return changes.position;
+}
+
+function* pushViews(
+  sink: ResumeSink,
+  caller: Caller,
+  changed: readonly ChangedConversation[],
+  removed: readonly string[],
+): Routine<void> {
+  let left = removed;
+  for (let at = 0; at < changed.length; at += CONVERSATIONS_PER_FRAME) {
+    const page = changed.slice(at, at + CONVERSATIONS_PER_FRAME);
+    const views = yield* viewsOf(caller, page, { each: 0, of: 0 });
+    sink.push({ conversations: { items: views.conversations, removed: left } });
+    left = [];
+  }
+  if (left.length > 0) sink.push({ conversations: { removed: left } });
+}
+
+interface Budget {
+  rows: number;
+  bytes: number;
+}
+
+/** The missing rows of one conversation, or a gap in their place. Live rows are held back meanwhile. */
+function* catchUp(
+  sink: ResumeSink,
+  caller: Caller,
+  cursor: ResumeCursor,
+  budget: Budget,
+): Routine<void> {
+  const { conversation, conversationId } = cursor;
+  let through = cursor.sequence;
+  let epoch = cursor.epoch;
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const answer: Plain<CatchUpAnswer> = yield* query<Plain<CatchUpAnswer>>({
+      method: 'Link.CatchUp',
+      key: conversation,
+      caller,
+      request: {
+        conversationId,
+        cursor: { epoch, sequence: through },
+        rowsMax: budget.rows,
+        bytesMax: budget.bytes,
+      },
+    });
+    if (answer.notReadable) return;
+    budget.rows -= answer.rows.length;
+    for (const row of answer.rows)
+      budget.bytes -= ROW_BYTES + 2 * (row.body?.message?.text?.body.length ?? 0);
+    if (answer.rows.length > 0)
+      sink.push({
+        rows: {
+          items: [{ conversationId, epoch: answer.epoch, head: answer.head, rows: answer.rows }],
+        },
+      });
+    const isLast = round === ROUNDS_MAX - 1;
+    if (answer.gapFrom > 0 || budget.rows <= 0 || budget.bytes <= 0 || isLast) {
+      const from =
+        answer.gapFrom > 0 ? answer.gapFrom : (answer.rows.at(-1)?.sequence ?? through) + 1;
+      const head = Math.max(answer.head, sink.heldThrough(conversationId));
+      if (head >= from) pushGap(sink, { conversationId, from, head, epoch: answer.epoch });
+      return;
+    }
+    through = answer.head;
+    epoch = answer.epoch;
+    if (sink.heldThrough(conversationId) <= through) return;
+  }
+}
+
+function pushGap(
+  sink: ResumeSink,
+  gap: { conversationId: string; from: number; head: number; epoch: number },
+): void {
+  sink.push({ gap: { scope: 'conversation', reason: 'BACKLOG', ...gap } });
+}

@@ -1,0 +1,63 @@
+/**
+ * Routines: work in several steps (a unary call, a resume) as a generator that yields what it asks
+ * and is given the answers. Pure, without async: a loop performs the asks, a test answers them by
+ * hand. A failed ask is thrown into the routine as a ParleyError.
+ */
+import type { QueryMethod } from '../../core/query.ts';
+import type { Caller, Commit } from './session-contract.ts';
+
+export type Ask =
+  /** To the broker. The answer is decoded unless `raw`; `key` decides the store. */
+  | {
+      readonly ask: 'query';
+      readonly method: QueryMethod;
+      readonly key: Uint8Array;
+      readonly caller: Caller;
+      readonly request: object;
+      readonly raw: boolean;
+    }
+  | { readonly ask: 'command'; readonly bytes: Uint8Array }
+  | { readonly ask: 'unknown-users'; readonly users: readonly Uint8Array[] }
+  | {
+      readonly ask: 'identity';
+      readonly method: string;
+      readonly caller: Caller | undefined;
+      readonly request: object;
+    };
+
+/** Asks of one yield are performed together; the answers come in their order. */
+export type Routine<T> = Generator<readonly Ask[], T, readonly unknown[]>;
+
+/** A query whose answer is read. */
+export function* query<T>(question: {
+  readonly method: QueryMethod;
+  readonly key: Uint8Array;
+  readonly caller: Caller;
+  readonly request: object;
+}): Routine<T> {
+  const [answer] = yield [{ ask: 'query', raw: false, ...question }];
+  // The loop decodes by the method's descriptor: the type is the method's response.
+  return answer as T;
+}
+
+/** A query whose answer goes to the caller as it is. */
+export function* passOn(question: {
+  readonly method: QueryMethod;
+  readonly key: Uint8Array;
+  readonly caller: Caller;
+  readonly request: object;
+}): Routine<Uint8Array> {
+  const [answer] = yield [{ ask: 'query', raw: true, ...question }];
+  return answer as Uint8Array;
+}
+
+export function* command(bytes: Uint8Array): Routine<Commit> {
+  const [answer] = yield [{ ask: 'command', bytes }];
+  return answer as Commit;
+}
+
+export function* unknownUsers(users: readonly Uint8Array[]): Routine<readonly Uint8Array[]> {
+  if (users.length === 0) return [];
+  const [answer] = yield [{ ask: 'unknown-users', users }];
+  return answer as readonly Uint8Array[];
+}

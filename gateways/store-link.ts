@@ -1,0 +1,398 @@
+/**
+ * A gateway's side of the Link to one store: requests with their answers, retries of commands whose
+ * outcome is not known, reconnection. Retrying is always safe: the send window answers a command
+ * that had been applied with its original commit (DESIGN §3 Dedup).
+ *
+ * Invariants: every request is answered exactly once, at the latest at its deadline · commands of
+ * one caller to one conversation are retried in the order in which they were made.
+ */
+import { readU53, sameBytes, viewOf } from '../core/bytes.ts';
+import { COMMAND_KEY_OFFSET, commandKey } from '../core/command.ts';
+import type { Clock, Timer, Timers } from '../core/clock.ts';
+import { ParleyError, type Reason } from '../core/errors.ts';
+import { decodeError } from '../core/link-payload.ts';
+import type { Link } from '../core/link.ts';
+import type { Logger, Metered, MetricSample } from '../core/observe.ts';
+import { QUERY_HEADER_BYTES } from '../core/query.ts';
+import {
+  countAt,
+  eachRecord,
+  flagsAt,
+  kindAt,
+  payloadAt,
+  positionAt,
+  RECORD,
+  requestAt,
+  SlabWriter,
+  type RecordHeader,
+  type RecordKind,
+  type Slab,
+} from '../core/record.ts';
+import type { Commit } from './session/session-contract.ts';
+
+export interface StoreLinkOptions {
+  readonly connect: () => Link;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+  /** A record that answers no request: a push. Its bytes are valid until it returns. */
+  readonly pushed: (kind: RecordKind, at: number, slab: Slab) => void;
+  /** All records of a slab have been handled. */
+  readonly slabDone: () => void;
+  /** The Link stands, again or for the first time: routes go out before anything else. */
+  readonly connected: (isFirst: boolean) => void;
+}
+
+export interface QueryAnswer {
+  readonly bytes: Uint8Array;
+  /** Shard index that it was read at. */
+  readonly index: number;
+}
+
+type Answer<T> = (outcome: T | ParleyError) => void;
+
+interface Pending {
+  readonly request: number;
+  readonly header: RecordHeader;
+  readonly payload: Uint8Array;
+  readonly deadlineMs: number;
+  readonly commit: Answer<Commit> | undefined;
+  readonly result: Answer<QueryAnswer> | undefined;
+  attempts: number;
+  /** It was refused for now and will be sent again. */
+  waits: boolean;
+}
+
+export const COMMAND_DEADLINE_MS = 10_000;
+export const QUERY_DEADLINE_MS = 10_000;
+const PENDING_MAX = 65_536;
+const RETRY_DELAY_MS = 50;
+const SWEEP_MS = 250;
+const RECONNECT_MIN_MS = 50;
+const RECONNECT_MAX_MS = 2000;
+const REPLAYED = 1;
+const WHOLE_SET = 1;
+
+const PASSING: ReadonlySet<Reason> = new Set<Reason>([
+  'SHARD_UNAVAILABLE',
+  'NOT_LEADER',
+  'MOVED',
+  'COMMIT_UNKNOWN',
+]);
+
+export class StoreLink implements Metered {
+  readonly #options: StoreLinkOptions;
+  readonly #pending = new Map<number, Pending>();
+  #link: Link | undefined;
+  #writer: SlabWriter;
+  #lastRequest = 0;
+  #reconnectMs = RECONNECT_MIN_MS;
+  #connections = 0;
+  #retryTimer: Timer | undefined;
+  #sweepTimer: Timer | undefined;
+  #isStopped = false;
+  #retries = 0;
+  #unknownOutcomes = 0;
+
+  constructor(options: StoreLinkOptions) {
+    this.#options = options;
+    this.#writer = this.#newWriter();
+  }
+
+  start(): void {
+    this.#sweepTimer ??= this.#options.timers.every(SWEEP_MS, () => this.#sweep());
+    this.#connect();
+  }
+
+  /** Answers what is unanswered and closes the Link. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#writer.flush();
+    this.#sweepTimer?.cancel();
+    this.#retryTimer?.cancel();
+    for (const pending of [...this.#pending.values()])
+      this.#fail(pending, new ParleyError('DRAINING', 'the server is stopping'));
+    this.#link?.close();
+  }
+
+  get isUp(): boolean {
+    return this.#link !== undefined;
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Proposes a command; the answer is its commit. It may take as long as the deadline. */
+  command(bytes: Uint8Array, done: Answer<Commit>): void {
+    const header: RecordHeader = { kind: RECORD.command, id: commandKey(bytes) };
+    if (this.#link !== undefined && !this.#link.isWritable) {
+      done(overloaded('the store takes no more for now'));
+      return;
+    }
+    this.#ask(header, bytes, { commit: done, result: undefined });
+  }
+
+  query(
+    question: { number: number; key: Uint8Array; user: Uint8Array; device: Uint8Array },
+    request: Uint8Array,
+    done: Answer<QueryAnswer>,
+  ): void {
+    const payload = new Uint8Array(QUERY_HEADER_BYTES + request.length);
+    payload.set(question.user, 0);
+    payload.set(question.device, 16);
+    payload.set(request, QUERY_HEADER_BYTES);
+    const header: RecordHeader = {
+      kind: RECORD.query,
+      extra: question.number,
+      id: question.key,
+    };
+    this.#ask(header, payload, { commit: undefined, result: done });
+  }
+
+  /** A command that nobody waits for: a mark. Lost with the Link, it comes again from its device. */
+  tell(command: Uint8Array): void {
+    if (this.#link === undefined) return;
+    this.#writer.write({ kind: RECORD.command, id: commandKey(command) }, command);
+  }
+
+  typing(conversation: Uint8Array, user: Uint8Array, isTyping: boolean): void {
+    if (this.#link === undefined) return;
+    const payload = new Uint8Array(17);
+    payload.set(user, 0);
+    payload[16] = isTyping ? 1 : 0;
+    this.#writer.write({ kind: RECORD.typing, id: conversation }, payload);
+  }
+
+  /** Which users this gateway serves: those that came, or all there are. */
+  routes(users: readonly { handle: number; user: Uint8Array }[], isWholeSet: boolean): void {
+    if (this.#link === undefined) return;
+    const payload = new Uint8Array(users.length * 20);
+    const view = viewOf(payload);
+    for (const [i, { handle, user }] of users.entries()) {
+      view.setUint32(i * 20, handle, true);
+      payload.set(user, i * 20 + 4);
+    }
+    const flags = isWholeSet ? WHOLE_SET : 0;
+    this.#writer.write({ kind: RECORD.routes, flags }, payload);
+  }
+
+  unroutes(handles: readonly number[]): void {
+    if (this.#link === undefined || handles.length === 0) return;
+    const payload = new Uint8Array(handles.length * 4);
+    const view = viewOf(payload);
+    for (const [i, handle] of handles.entries()) view.setUint32(i * 4, handle, true);
+    this.#writer.write({ kind: RECORD.unroutes }, payload);
+  }
+
+  /** Ships what was packed in this turn. */
+  flush(): void {
+    this.#writer.flush();
+  }
+
+  metrics(): readonly MetricSample[] {
+    return [
+      gauge(
+        'parley_gateway_pending_requests',
+        'Requests to the store unanswered',
+        this.#pending.size,
+      ),
+      counter('parley_gateway_retries_total', 'Commands sent to the store again', this.#retries),
+      counter(
+        'parley_gateway_unknown_outcomes_total',
+        'Commands whose outcome stayed unknown',
+        this.#unknownOutcomes,
+      ),
+      counter('parley_gateway_link_connects_total', 'Times the Link was made', this.#connections),
+    ];
+  }
+
+  #ask(
+    header: RecordHeader,
+    payload: Uint8Array,
+    done: { commit: Answer<Commit> | undefined; result: Answer<QueryAnswer> | undefined },
+  ): void {
+    const isRefused = this.#isStopped || this.#pending.size >= PENDING_MAX;
+    if (isRefused) {
+      const error = this.#isStopped
+        ? new ParleyError('DRAINING', 'the server is stopping')
+        : overloaded('too many requests are unanswered');
+      (done.commit ?? done.result)?.(error);
+      return;
+    }
+    this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
+    const request = this.#lastRequest;
+    const lifeMs = done.commit === undefined ? QUERY_DEADLINE_MS : COMMAND_DEADLINE_MS;
+    const pending: Pending = {
+      request,
+      header: { ...header, request },
+      payload,
+      deadlineMs: this.#options.clock.monotonicMs() + lifeMs,
+      ...done,
+      attempts: 0,
+      waits: false,
+    };
+    this.#pending.set(request, pending);
+    if (this.#link !== undefined) this.#write(pending);
+  }
+
+  #write(pending: Pending): void {
+    pending.attempts++;
+    pending.waits = false;
+    this.#writer.write(pending.header, pending.payload);
+  }
+
+  // ---- what comes back
+
+  #received(slab: Slab): void {
+    eachRecord(slab, (at) => this.#record(at, slab));
+    this.#writer.recycle(slab);
+    this.#options.slabDone();
+  }
+
+  #record(at: number, slab: Slab): void {
+    const kind = kindAt(slab, at) as RecordKind;
+    if (kind > RECORD.error) return this.#options.pushed(kind, at, slab);
+    const pending = this.#pending.get(requestAt(slab, at));
+    if (pending === undefined) return;
+    if (kind === RECORD.error) return this.#refused(pending, decodeError(payloadAt(slab, at)));
+    this.#pending.delete(pending.request);
+    if (kind === RECORD.commit) pending.commit?.(commitAt(at, slab));
+    else
+      pending.result?.({
+        // Copied: the answer is encoded later than the slab is given back.
+        bytes: payloadAt(slab, at).slice(),
+        index: positionAt(slab, at),
+      });
+  }
+
+  #refused(pending: Pending, error: ParleyError): void {
+    const isPassing =
+      PASSING.has(error.reason) ||
+      (error.reason === 'OUT_OF_ORDER' && this.#followsRetried(pending));
+    if (!isPassing) return this.#fail(pending, error);
+    pending.waits = true;
+    this.#retryTimer ??= this.#options.timers.after(RETRY_DELAY_MS, () => this.#retry());
+  }
+
+  /** Whether an earlier command of the same caller and conversation is being sent again. */
+  #followsRetried(pending: Pending): boolean {
+    if (pending.commit === undefined) return false;
+    const lane = laneOf(pending.payload);
+    for (const earlier of this.#pending.values()) {
+      if (earlier === pending) return false;
+      const isRetried = earlier.waits || earlier.attempts > 1;
+      if (isRetried && earlier.commit !== undefined && sameBytes(laneOf(earlier.payload), lane))
+        return true;
+    }
+    return false;
+  }
+
+  #retry(): void {
+    this.#retryTimer = undefined;
+    if (this.#link === undefined) return;
+    for (const pending of this.#pending.values()) {
+      if (!pending.waits) continue;
+      this.#retries++;
+      this.#write(pending);
+    }
+    this.#writer.flush();
+  }
+
+  #sweep(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.deadlineMs > nowMs) continue;
+      this.#fail(pending, this.#overdue(pending));
+    }
+  }
+
+  #overdue(pending: Pending): ParleyError {
+    if (pending.commit !== undefined) {
+      this.#unknownOutcomes++;
+      return new ParleyError('COMMIT_UNKNOWN', 'the outcome is not known; send the same again');
+    }
+    if (this.#link === undefined)
+      return new ParleyError('SHARD_UNAVAILABLE', 'the store cannot be reached');
+    return new ParleyError('DEADLINE', 'the store did not answer in time');
+  }
+
+  #fail(pending: Pending, error: ParleyError): void {
+    this.#pending.delete(pending.request);
+    (pending.commit ?? pending.result)?.(error);
+  }
+
+  // ---- the Link itself
+
+  #connect(): void {
+    if (this.#isStopped) return;
+    let link: Link;
+    try {
+      link = this.#options.connect();
+    } catch (error) {
+      return this.#connectLater(String(error));
+    }
+    this.#link = link;
+    this.#writer = this.#newWriter();
+    link.listen({
+      slab: (slab) => this.#received(slab),
+      writable: () => undefined,
+      closed: (reason) => this.#closed(link, reason),
+    });
+    const isFirst = this.#connections++ === 0;
+    this.#options.connected(isFirst);
+    // In the order in which they were made, behind the routes.
+    for (const pending of this.#pending.values()) {
+      if (pending.attempts > 0) this.#retries++;
+      this.#write(pending);
+    }
+    this.#writer.flush();
+  }
+
+  #closed(link: Link, reason: ParleyError | undefined): void {
+    if (this.#link !== link) return;
+    this.#link = undefined;
+    this.#connectLater(reason?.reason ?? 'closed');
+  }
+
+  #connectLater(why: string): void {
+    if (this.#isStopped) return;
+    this.#options.log.warn('the link to the store is down', { why });
+    this.#options.timers.after(this.#reconnectMs, () => this.#connect());
+    this.#reconnectMs = Math.min(RECONNECT_MAX_MS, this.#reconnectMs * 2);
+  }
+
+  #newWriter(): SlabWriter {
+    return new SlabWriter(
+      (slab) => this.#link?.send(slab),
+      (flush) => this.#options.timers.soon(flush),
+    );
+  }
+}
+
+function commitAt(at: number, slab: Slab): Commit {
+  return {
+    sequence: positionAt(slab, at),
+    timeMs: readU53(viewOf(payloadAt(slab, at)), 0),
+    queued: countAt(slab, at),
+    replayed: (flagsAt(slab, at) & REPLAYED) !== 0,
+  };
+}
+
+/** Conversation and caller of a command: whose order must be kept. */
+function laneOf(command: Uint8Array): Uint8Array {
+  return command.subarray(COMMAND_KEY_OFFSET, COMMAND_KEY_OFFSET + 32);
+}
+
+function overloaded(why: string): ParleyError {
+  return new ParleyError('OVERLOADED', why, {}, { retryAfterMs: 200 });
+}
+
+function gauge(name: string, help: string, value: number): MetricSample {
+  return { name, kind: 'gauge', help, value };
+}
+
+function counter(name: string, help: string, value: number): MetricSample {
+  return { name, kind: 'counter', help, value };
+}

@@ -1,0 +1,41 @@
+/** For tests: a gateway with a tiny broker and tiny accounts behind it. */
+import { SILENT } from '../../core/observe.ts';
+import { Gateway } from '../gateway.ts';
+import { Origins } from '../origins.ts';
+import { DEFAULT_LIMITS, type SessionLimits } from '../session/limits.ts';
+import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from './real-time.ts';
+import { TINY_EPOCH, TINY_SHARDS, TinyBroker } from './tiny-broker.ts';
+import { TinyIdentity } from './tiny-identity.ts';
+
+export interface RunningGateway {
+  readonly gateway: Gateway;
+  readonly broker: TinyBroker;
+  readonly identity: TinyIdentity;
+  readonly origins: Origins;
+}
+
+export const ALLOWED_ORIGIN = 'https://app.example.org';
+
+export function runGateway(limits: Partial<SessionLimits> = {}): RunningGateway {
+  const broker = new TinyBroker();
+  const identity = new TinyIdentity();
+  const origins = new Origins({ allowed: [ALLOWED_ORIGIN], httpPort: () => 8080 });
+  const gateway = new Gateway({
+    connectStore: () => broker.connect(),
+    identity,
+    verifier: identity,
+    clock: REAL_CLOCK,
+    timers: REAL_TIMERS,
+    random: REAL_RANDOM,
+    log: SILENT,
+    epoch: TINY_EPOCH,
+    shardCount: TINY_SHARDS,
+    hashKey: new Uint8Array(32).fill(7),
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    featureLevel: 1,
+    features: [],
+    origins,
+  });
+  gateway.start();
+  return { gateway, broker, identity, origins };
+}

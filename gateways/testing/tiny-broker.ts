@@ -1,0 +1,702 @@
+/**
+ * For tests: as much of a broker as gateways can tell apart, in memory, behind a Link. It appends,
+ * numbers, recognises repeats, checks membership, fans out to routes, and answers reads.
+ */
+import { ByteWriter, hex, writeU53, viewOf } from '../../core/bytes.ts';
+import {
+  COMMAND_KIND,
+  decodeCommand,
+  NO_ID,
+  SEND_FLAG,
+  type Command,
+  type SendCommand,
+} from '../../core/command.ts';
+import { ParleyError, isReason } from '../../core/errors.ts';
+import { encodeFacts, ROLE, ROLES, type Facts } from '../../core/facts.ts';
+import { encodeId, encodeUuid, messageIdRaw, slotOf } from '../../core/ids.ts';
+import {
+  encodeAccountEvent,
+  encodeError,
+  encodeReceipts,
+  writeHandles,
+  type ReceiptsPayload,
+} from '../../core/link-payload.ts';
+import type { Link } from '../../core/link.ts';
+import { QUERY, QUERY_HEADER_BYTES, type QueryMethod } from '../../core/query.ts';
+import {
+  eachRecord,
+  extraAt,
+  flagsAt,
+  idAt,
+  kindAt,
+  payloadAt,
+  RECORD,
+  requestAt,
+  SlabWriter,
+  type RecordHeader,
+  type Slab,
+} from '../../core/record.ts';
+import { BODY_KIND, encodeRow, ROW_FLAG, RowView } from '../../core/row.ts';
+import { queryNamed } from '../methods.ts';
+import { contentBytesOf } from '../row-frames.ts';
+import { linkedPair } from './linked-pair.ts';
+
+export const TINY_EPOCH = 1_700_000_000;
+export const TINY_SHARDS = 4;
+const LARGE_MEMBERS = 100;
+
+interface TinyMember {
+  readonly user: Uint8Array;
+  role: number;
+  joinSequence: number;
+  delivered: number;
+  read: number;
+}
+
+interface TinyConversation {
+  readonly raw: Uint8Array;
+  readonly isDirect: boolean;
+  readonly creator: Uint8Array;
+  name: string;
+  isClosed: boolean;
+  version: number;
+  readonly members: Map<string, TinyMember>;
+  readonly left: Set<string>;
+  readonly rows: Uint8Array[];
+  readonly windows: Map<string, { hash: string; sequence: number; timeMs: number }>;
+  readonly lastAccepted: Map<string, number>;
+  lastIndex: number;
+  lastTimeMs: number;
+}
+
+type Shape = Record<string, unknown>;
+
+export class TinyBroker {
+  readonly conversations: Map<string, TinyConversation> = new Map();
+  readonly commands: Command[] = [];
+  /** Answers the next commands with these instead of applying them. */
+  readonly refusals: ParleyError[] = [];
+  /** Holds back all answers and pushes while true. */
+  isSilent: boolean = false;
+  #link: Link | undefined;
+  #writer: SlabWriter | undefined;
+  readonly #routes = new Map<string, number>();
+  readonly #accounts = new Map<string, { conversation: Uint8Array; joined: boolean }[]>();
+  readonly #indexes = new Array<number>(TINY_SHARDS).fill(0);
+  #clockMs = 1_800_000_000_000;
+
+  /** A Link as the gateway makes it; an older one is over. */
+  connect(): Link {
+    const [ours, theirs] = linkedPair();
+    this.#link = ours;
+    this.#routes.clear();
+    this.#writer = new SlabWriter(
+      (slab) => ours.send(slab),
+      (flush) => setImmediate(flush),
+    );
+    ours.listen({
+      slab: (slab) => eachRecord(slab, (at) => this.#record(at, slab)),
+      writable: () => undefined,
+      closed: () => undefined,
+    });
+    return theirs;
+  }
+
+  cut(): void {
+    this.#link?.close(new ParleyError('SHARD_UNAVAILABLE', 'the store is gone'));
+  }
+
+  routed(user: Uint8Array): boolean {
+    return this.#routes.has(hex(user));
+  }
+
+  get routeCount(): number {
+    return this.#routes.size;
+  }
+
+  /** Tells a user's gateway that a session was signed out. */
+  revoke(user: Uint8Array, session: Uint8Array): void {
+    const handle = this.#routes.get(hex(user)) ?? 0;
+    this.#write(
+      { kind: RECORD.account, handle },
+      encodeAccountEvent({ is: 'session-revoked', session }),
+    );
+  }
+
+  resync(shard: number): void {
+    this.#write({ kind: RECORD.resync, shard }, NO_ID.subarray(0, 0));
+  }
+
+  /** A group without asking anybody, for fan-out tests. */
+  seedGroup(raw: Uint8Array, users: readonly Uint8Array[]): void {
+    const [creator = NO_ID] = users;
+    const made = this.#make(raw, false, creator);
+    for (const user of users) this.#join(made, user, ROLE.member);
+  }
+
+  #record(at: number, slab: Slab): void {
+    const kind = kindAt(slab, at);
+    const payload = payloadAt(slab, at);
+    if (kind === RECORD.routes) return this.#addRoutes(payload, flagsAt(slab, at) === 1);
+    if (kind === RECORD.unroutes) return this.#dropRoutes(payload);
+    if (kind === RECORD.typing) return this.#typing(idAt(slab, at), payload);
+    const request = requestAt(slab, at);
+    try {
+      if (kind === RECORD.command) this.#command(payload.slice(), request);
+      else if (kind === RECORD.query) this.#query(extraAt(slab, at), payload, request);
+    } catch (error) {
+      if (!(error instanceof ParleyError)) throw error;
+      if (request > 0) this.#write({ kind: RECORD.error, request }, encodeError(error));
+    }
+  }
+
+  #write(header: RecordHeader, payload: Uint8Array): void {
+    if (!this.isSilent) this.#writer?.write(header, payload);
+  }
+
+  #addRoutes(payload: Uint8Array, isWhole: boolean): void {
+    if (isWhole) this.#routes.clear();
+    for (let at = 0; at < payload.length; at += 20)
+      this.#routes.set(hex(payload.subarray(at + 4, at + 20)), viewOf(payload).getUint32(at, true));
+  }
+
+  #dropRoutes(payload: Uint8Array): void {
+    for (let at = 0; at < payload.length; at += 4)
+      for (const [user, handle] of this.#routes)
+        if (handle === viewOf(payload).getUint32(at, true)) this.#routes.delete(user);
+  }
+
+  #handles(users: Iterable<string>): number[] {
+    return [...users].flatMap((user) => this.#routes.get(user) ?? []);
+  }
+
+  #typing(conversation: Uint8Array, payload: Uint8Array): void {
+    const found = this.conversations.get(hex(conversation));
+    if (found?.members.has(hex(payload.subarray(0, 16))) !== true) return;
+    const out = new ByteWriter(64);
+    writeHandles(out, this.#handles(found.members.keys()));
+    this.#write({ kind: RECORD.typingOut, id: conversation }, out.raw(payload).finish());
+  }
+
+  // ---- commands
+
+  #command(bytes: Uint8Array, request: number): void {
+    const command = decodeCommand(bytes);
+    this.commands.push(command);
+    const refusal = this.refusals.shift();
+    if (refusal !== undefined) throw refusal;
+    const done = this.#apply(command);
+    if (request === 0) return;
+    const payload = new Uint8Array(24);
+    writeU53(viewOf(payload), 0, done.timeMs);
+    this.#write(
+      {
+        kind: RECORD.commit,
+        request,
+        position: done.sequence,
+        count: done.queued,
+        flags: done.replayed ? 1 : 0,
+        id: command.key,
+      },
+      payload,
+    );
+  }
+
+  #apply(command: Command): {
+    sequence: number;
+    timeMs: number;
+    queued: number;
+    replayed: boolean;
+  } {
+    if (command.kind === COMMAND_KIND.send) return this.#send(command);
+    if (command.kind === COMMAND_KIND.createGroup) {
+      const known = this.conversations.get(hex(command.key));
+      if (known !== undefined)
+        return { sequence: 1, timeMs: known.lastTimeMs, queued: 0, replayed: true };
+      const made = this.#make(command.key, false, command.caller);
+      made.name = command.name;
+      this.#join(made, command.caller, ROLE.owner);
+      for (const user of command.members) this.#join(made, user, ROLE.member);
+      const users = [command.caller, ...command.members];
+      const facts: Facts = { is: 'created', name: command.name, users };
+      return this.#append(made, { facts, kind: BODY_KIND.created, by: command.caller });
+    }
+    return this.#change(command, this.#of(command.key, command.caller));
+  }
+
+  #change(
+    command: Command,
+    c: TinyConversation,
+  ): { sequence: number; timeMs: number; queued: number; replayed: boolean } {
+    const by = command.caller;
+    switch (command.kind) {
+      case COMMAND_KIND.addMembers:
+        for (const user of command.users) this.#join(c, user, command.role);
+        return this.#append(c, {
+          kind: BODY_KIND.member,
+          by,
+          facts: { is: 'member', change: 'added', role: command.role, by, users: command.users },
+        });
+      case COMMAND_KIND.removeMember: {
+        const done = this.#append(c, {
+          kind: BODY_KIND.member,
+          by,
+          facts: { is: 'member', change: 'removed', role: 0, by, users: [command.user] },
+        });
+        this.#leave(c, command.user);
+        return done;
+      }
+      case COMMAND_KIND.setRole: {
+        const member = c.members.get(hex(command.user));
+        if (member === undefined) throw new ParleyError('USER_UNKNOWN', 'not a member');
+        member.role = command.role;
+        const facts: Facts = {
+          is: 'member',
+          change: 'role',
+          role: command.role,
+          by,
+          users: [command.user],
+        };
+        return this.#append(c, { kind: BODY_KIND.member, by, facts });
+      }
+      case COMMAND_KIND.updateConversation: {
+        if (command.ifVersion !== 0 && command.ifVersion !== c.version)
+          throw new ParleyError('VERSION_CONFLICT', 'it changed since it was read');
+        c.name = command.name ?? c.name;
+        c.version++;
+        const facts: Facts = { is: 'update', fields: ['name'], name: c.name, closed: c.isClosed };
+        return this.#append(c, { kind: BODY_KIND.update, by, facts });
+      }
+      case COMMAND_KIND.closeConversation: {
+        c.isClosed = true;
+        const facts: Facts = { is: 'update', fields: ['closed'], name: c.name, closed: true };
+        return this.#append(c, { kind: BODY_KIND.update, by, facts });
+      }
+      case COMMAND_KIND.mark:
+        this.#mark(c, by, command);
+        break;
+      default:
+    }
+    return { sequence: c.rows.length, timeMs: c.lastTimeMs, queued: 0, replayed: false };
+  }
+
+  #send(send: SendCommand): {
+    sequence: number;
+    timeMs: number;
+    queued: number;
+    replayed: boolean;
+  } {
+    const isDirect = (send.flags & SEND_FLAG.direct) !== 0;
+    let c = this.conversations.get(hex(send.key));
+    const hasOutbox = (send.flags & SEND_FLAG.outbox) !== 0;
+    const lane = hex(hasOutbox ? send.outbox : send.caller);
+    const window = `${lane} ${hasOutbox ? send.clientSeq : hex(send.clientMessageId)}`;
+    const before = c?.windows.get(window);
+    if (before !== undefined && c !== undefined) {
+      if (before.hash !== hex(send.payloadHash))
+        throw new ParleyError('IDEMPOTENCY_CONFLICT', 'the same number with other content');
+      return { sequence: before.sequence, timeMs: before.timeMs, queued: 0, replayed: true };
+    }
+    if ((send.flags & SEND_FLAG.veto) !== 0) {
+      const reason = new TextDecoder().decode(send.body);
+      throw new ParleyError(isReason(reason) ? reason : 'INVARIANT', 'vetoed');
+    }
+    if (c === undefined && isDirect) {
+      c = this.#make(send.key, true, send.caller);
+      this.#join(c, send.caller, ROLE.member);
+      this.#join(c, send.peer, ROLE.member);
+    }
+    c = this.#of(send.key, send.caller);
+    if (c.isClosed) throw new ParleyError('CONVERSATION_CLOSED', 'closed');
+    const last = c.lastAccepted.get(lane) ?? 0;
+    if (hasOutbox && send.after !== last)
+      throw new ParleyError('OUT_OF_ORDER', 'not the last accepted', { lastAccepted: last });
+    const done = this.#append(c, { send, kind: send.bodyKind, by: send.caller });
+    c.windows.set(window, { hash: hex(send.payloadHash), ...done });
+    if (hasOutbox) c.lastAccepted.set(lane, send.clientSeq);
+    return done;
+  }
+
+  #mark(
+    c: TinyConversation,
+    by: Uint8Array,
+    mark: { deliveredThrough: number; readThrough: number },
+  ): void {
+    const member = c.members.get(hex(by));
+    if (member === undefined) return;
+    member.delivered = Math.min(c.rows.length, Math.max(member.delivered, mark.deliveredThrough));
+    member.read = Math.min(c.rows.length, Math.max(member.read, mark.readThrough));
+    const marks = { deliveredThrough: member.delivered, readThrough: member.read };
+    c.lastIndex = this.#bump(c.raw);
+    if (c.isDirect) {
+      const others = [...c.members.keys()].filter((user) => user !== hex(by));
+      this.#receipts(c, others, { is: 'peer', user: by, ...marks, timeMs: c.lastTimeMs });
+    }
+    const unreadCount = c.rows.length - member.read;
+    this.#receipts(c, [hex(by)], {
+      is: 'me',
+      ...marks,
+      unreadCount,
+      mentionCount: 0,
+      head: c.rows.length,
+    });
+  }
+
+  #receipts(c: TinyConversation, users: readonly string[], receipts: ReceiptsPayload): void {
+    const handles = this.#handles(users);
+    if (handles.length === 0) return;
+    const out = new ByteWriter(128);
+    writeHandles(out, handles);
+    encodeReceipts(receipts, out);
+    this.#write({ kind: RECORD.receipts, id: c.raw }, out.finish());
+  }
+
+  #append(
+    c: TinyConversation,
+    what: {
+      readonly kind: number;
+      readonly by: Uint8Array;
+      readonly send?: SendCommand;
+      readonly facts?: Facts;
+    },
+  ): { sequence: number; timeMs: number; queued: number; replayed: boolean } {
+    const { send, facts } = what;
+    const sequence = c.rows.length + 1;
+    c.lastTimeMs = ++this.#clockMs;
+    const hasOutbox = ((send?.flags ?? 0) & SEND_FLAG.outbox) !== 0;
+    const row = encodeRow({
+      bodyKind: what.kind as SendCommand['bodyKind'],
+      flags:
+        (send === undefined ? ROW_FLAG.server : ROW_FLAG.countable) |
+        (hasOutbox ? ROW_FLAG.outbox : 0),
+      sequence,
+      timeMs: c.lastTimeMs,
+      ordinal: sequence,
+      mentionAllOrdinal: 0,
+      clientSeq: send?.clientSeq ?? 0,
+      target: send?.target ?? 0,
+      sender: what.by,
+      device: send?.device ?? NO_ID,
+      outbox: send?.outbox ?? NO_ID,
+      clientMessageId: send?.clientMessageId ?? NO_ID,
+      payloadHash: send?.payloadHash ?? NO_ID,
+      mentions: send?.mentions ?? new Uint8Array(0),
+      body: facts === undefined ? (send?.body ?? NO_ID) : encodeFacts(facts),
+    });
+    c.rows.push(row);
+    c.lastIndex = this.#bump(c.raw);
+    const others = [...c.members.keys()].filter((user) => user !== hex(what.by));
+    const queued = others.filter((user) => !this.#routes.has(user)).length;
+    this.#fanOut(c, row);
+    return { sequence, timeMs: c.lastTimeMs, queued, replayed: false };
+  }
+
+  #fanOut(c: TinyConversation, row: Uint8Array): void {
+    const handles = this.#handles(c.members.keys());
+    const shard = slotOf(c.raw) % TINY_SHARDS;
+    if (handles.length > 0) {
+      const out = new ByteWriter(row.length + 64);
+      writeHandles(out, handles);
+      this.#write(
+        {
+          kind: RECORD.row,
+          id: c.raw,
+          position: c.rows.length,
+          extra: TINY_EPOCH,
+          count: Math.min(handles.length, 65_535),
+          shard,
+          flags: c.members.size >= LARGE_MEMBERS ? 1 : 0,
+        },
+        out.raw(row).finish(),
+      );
+    }
+    const position = this.#indexes[shard] ?? 0;
+    this.#write({ kind: RECORD.progress, shard, position }, NO_ID.subarray(0, 0));
+  }
+
+  #bump(raw: Uint8Array): number {
+    const shard = slotOf(raw) % TINY_SHARDS;
+    const next = (this.#indexes[shard] ?? 0) + 1;
+    this.#indexes[shard] = next;
+    return next;
+  }
+
+  #make(raw: Uint8Array, isDirect: boolean, creator: Uint8Array): TinyConversation {
+    const made: TinyConversation = {
+      raw: raw.slice(),
+      isDirect,
+      creator: creator.slice(),
+      name: '',
+      isClosed: false,
+      version: 1,
+      members: new Map(),
+      left: new Set(),
+      rows: [],
+      windows: new Map(),
+      lastAccepted: new Map(),
+      lastIndex: 0,
+      lastTimeMs: this.#clockMs,
+    };
+    this.conversations.set(hex(raw), made);
+    return made;
+  }
+
+  #join(c: TinyConversation, user: Uint8Array, role: number): void {
+    const key = hex(user);
+    if (c.members.has(key)) return;
+    c.members.set(key, {
+      user: user.slice(),
+      role,
+      joinSequence: c.rows.length + 1,
+      delivered: 0,
+      read: 0,
+    });
+    this.#account(key).push({ conversation: c.raw, joined: true });
+    const handle = this.#routes.get(key);
+    if (handle === undefined || c.isDirect) return;
+    const bytes = queryNamed('Conversations.Get').output.encode(this.#viewOf(c, key) as never);
+    this.#write({ kind: RECORD.conversation, handle, id: c.raw }, bytes);
+  }
+
+  #leave(c: TinyConversation, user: Uint8Array): void {
+    const key = hex(user);
+    c.members.delete(key);
+    c.left.add(key);
+    this.#account(key).push({ conversation: c.raw, joined: false });
+    const handle = this.#routes.get(key);
+    if (handle !== undefined)
+      this.#write({ kind: RECORD.conversation, handle, id: c.raw, flags: 1 }, NO_ID.subarray(0, 0));
+  }
+
+  #account(key: string): { conversation: Uint8Array; joined: boolean }[] {
+    let log = this.#accounts.get(key);
+    if (log === undefined) this.#accounts.set(key, (log = []));
+    return log;
+  }
+
+  /** Never-members learn nothing; former ones read nothing. */
+  #of(raw: Uint8Array, user: Uint8Array): TinyConversation {
+    const c = this.conversations.get(hex(raw));
+    if (c?.members.has(hex(user)) === true) return c;
+    if (c?.left.has(hex(user)) === true) throw new ParleyError('NOT_A_MEMBER', 'no longer');
+    throw new ParleyError('CONVERSATION_UNKNOWN', 'there is no such conversation');
+  }
+
+  // ---- queries
+
+  #query(number: number, payload: Uint8Array, request: number): void {
+    const method = (Object.keys(QUERY) as QueryMethod[]).find((name) => QUERY[name] === number);
+    if (method === undefined) throw new ParleyError('INVARIANT', 'no such query');
+    const form = queryNamed(method);
+    const user = payload.slice(0, 16);
+    const asked = form.input.decode(payload.slice(QUERY_HEADER_BYTES)) as unknown as Shape;
+    const answer = this.#answer(method, asked, user);
+    const bytes = form.output.encode(answer as never);
+    this.#write({ kind: RECORD.result, request, position: this.#indexes[0] ?? 0 }, bytes);
+  }
+
+  #answer(method: QueryMethod, asked: Shape, user: Uint8Array): Shape {
+    switch (method) {
+      case 'Link.Directory':
+        return this.#directory(hex(user), Number(asked['sinceAccountSequence']));
+      case 'Link.Changed':
+        return { shards: (asked['shards'] as Shape[]).map((shard) => this.#changed(shard)) };
+      case 'Link.Views':
+        return {
+          conversations: ids(asked['conversations'] as Uint8Array).flatMap((raw) => {
+            const c = this.conversations.get(hex(raw));
+            return c?.members.has(hex(user)) === true ? [this.#viewOf(c, hex(user))] : [];
+          }),
+          recent: [],
+        };
+      default:
+        return this.#read(method, asked, user);
+    }
+  }
+
+  #read(method: QueryMethod, asked: Shape, user: Uint8Array): Shape {
+    const c = this.#byText(String(asked['conversationId']), user);
+    const head = c.rows.length;
+    switch (method) {
+      case 'Conversations.Get':
+        return this.#viewOf(c, hex(user));
+      case 'Messages.List':
+        return { messages: this.#messages(c, asked), asOf: head, first: 1, head };
+      case 'Messages.ListRows':
+        return { rows: c.rows.map(rowShape), head, cursor: { epoch: TINY_EPOCH, sequence: head } };
+      case 'Link.CatchUp': {
+        const from = Number((asked['cursor'] as Shape)['sequence']);
+        const rows = c.rows.slice(from);
+        const isMuch = rows.length > Number(asked['rowsMax']);
+        return {
+          rows: isMuch ? [] : rows.map(rowShape),
+          head,
+          epoch: TINY_EPOCH,
+          gapFrom: isMuch ? from + 1 : 0,
+        };
+      }
+      case 'Sync.SyncConversation':
+        return {
+          messages: this.#messages(c, {}),
+          conversation: this.#viewOf(c, hex(user)),
+          cursor: { epoch: TINY_EPOCH, sequence: head },
+        };
+      case 'Messages.ListReceipts': {
+        const sequence = Number(asked['sequence']);
+        const sender = hex(new RowView(c.rows[sequence - 1] ?? NO_ID).sender);
+        const others = [...c.members].filter(([key]) => key !== sender).map(([, member]) => member);
+        const delivered = others.filter((member) => member.delivered >= sequence).length;
+        const read = others.filter((member) => member.read >= sequence).length;
+        const queued = others.filter(
+          (m) => m.delivered < sequence && !this.#routes.has(hex(m.user)),
+        ).length;
+        return { counts: { sequence, of: others.length, queued, delivered, read } };
+      }
+      default: {
+        const wanted = asked['userIds'] as string[] | undefined;
+        const members = [...c.members.values()].map(memberShape);
+        return { members: members.filter((m) => wanted?.includes(m.userId) ?? true) };
+      }
+    }
+  }
+
+  #byText(id: string, user: Uint8Array): TinyConversation {
+    for (const c of this.conversations.values())
+      if (encodeId('cnv', c.raw) === id) return this.#of(c.raw, user);
+    throw new ParleyError('CONVERSATION_UNKNOWN', 'there is no such conversation');
+  }
+
+  #directory(key: string, since: number): Shape {
+    const log = this.#account(key);
+    const state = new Map<string, { conversation: Uint8Array; joined: boolean; at: number }>();
+    for (const [i, entry] of log.entries())
+      state.set(hex(entry.conversation), { ...entry, at: i + 1 });
+    const pick = (joined: boolean, after: number): Uint8Array =>
+      join(
+        [...state.values()]
+          .filter((e) => e.joined === joined && e.at > after)
+          .map((e) => e.conversation),
+      );
+    return {
+      open: pick(true, 0),
+      joined: pick(true, since),
+      left: pick(false, since),
+      accountSequence: log.length,
+      epoch: TINY_EPOCH,
+    };
+  }
+
+  #changed(question: Shape): Shape {
+    const since = Number(question['sinceIndex']);
+    const shard = Number(question['shard']);
+    const found = ids(question['conversations'] as Uint8Array)
+      .map((raw) => this.conversations.get(hex(raw)))
+      .filter(
+        (c): c is TinyConversation => c !== undefined && (since === 0 || c.lastIndex > since),
+      );
+    return {
+      shard,
+      askedAtIndex: this.#indexes[shard] ?? 0,
+      changed: join(found.map((c) => c.raw)),
+      changeTimeMs: found.map((c) => c.lastTimeMs),
+    };
+  }
+
+  #messages(c: TinyConversation, asked: Shape): Shape[] {
+    const n = (name: string): number => Number(asked[name] ?? 0);
+    let rows = c.rows
+      .map((bytes) => new RowView(bytes))
+      .filter((row) => row.has(ROW_FLAG.countable));
+    if (n('sequence') > 0) rows = rows.filter((row) => row.sequence === n('sequence'));
+    if (n('after') > 0) rows = rows.filter((row) => row.sequence > n('after'));
+    if (n('before') > 0) rows = rows.filter((row) => row.sequence < n('before'));
+    const limit = n('limit') === 0 ? 50 : n('limit');
+    return (n('after') > 0 ? rows.slice(0, limit) : rows.slice(-limit)).map((row) =>
+      messageShape(row, c.raw),
+    );
+  }
+
+  #viewOf(c: TinyConversation, key: string): Shape {
+    const me = c.members.get(key);
+    const peer = [...c.members].find(([user]) => user !== key)?.[1];
+    const last = c.rows.findLast((bytes) => new RowView(bytes).has(ROW_FLAG.countable));
+    return {
+      conversationId: encodeId('cnv', c.raw),
+      kind: c.isDirect ? 'direct' : 'group',
+      name: c.name,
+      creatorUserId: encodeId('usr', c.creator),
+      memberCount: c.members.size,
+      closed: c.isClosed,
+      epoch: TINY_EPOCH,
+      head: c.rows.length,
+      messageCount: c.rows.length,
+      createTimeMs: 1_800_000_000_000,
+      updateTimeMs: c.lastTimeMs,
+      etag: String(c.version),
+      ...(last === undefined ? {} : { lastMessage: messageShape(new RowView(last), c.raw) }),
+      ...(c.isDirect
+        ? {
+            peerUserId: encodeId('usr', peer?.user ?? me?.user ?? NO_ID),
+            peerDeliveredThrough: peer?.delivered ?? 0,
+            peerReadThrough: peer?.read ?? 0,
+          }
+        : {}),
+      me: {
+        role: ROLES[me?.role ?? 0],
+        historyFrom: 1,
+        readThrough: me?.read ?? 0,
+        deliveredThrough: me?.delivered ?? 0,
+        unreadCount: c.rows
+          .slice(me?.read ?? 0)
+          .filter((bytes) => hex(new RowView(bytes).sender) !== key).length,
+      },
+    };
+  }
+}
+
+function rowShape(bytes: Uint8Array): Shape {
+  const row = new RowView(bytes);
+  return {
+    sequence: row.sequence,
+    timeMs: row.timeMs,
+    senderUserId: encodeId('usr', row.sender),
+    body: contentBytesOf(row),
+  };
+}
+
+function messageShape(row: RowView, conversation: Uint8Array): Shape {
+  return {
+    sequence: row.sequence,
+    timeMs: row.timeMs,
+    senderUserId: encodeId('usr', row.sender),
+    clientMessageId: encodeUuid(row.clientMessageId),
+    content: contentBytesOf(row),
+    changeSequence: row.sequence,
+    messageId: encodeId('msg', messageIdRaw(row.timeMs, row.sequence, conversation)),
+  };
+}
+
+function memberShape(member: TinyMember): {
+  userId: string;
+  role: string;
+  joinTimeMs: number;
+  joinSequence: number;
+} {
+  const role = ROLES[member.role] ?? 'member';
+  return {
+    userId: encodeId('usr', member.user),
+    role,
+    joinTimeMs: 1_800_000_000_000,
+    joinSequence: member.joinSequence,
+  };
+}
+
+function ids(bytes: Uint8Array): Uint8Array[] {
+  return Array.from({ length: bytes.length / 16 }, (_, i) => bytes.slice(i * 16, i * 16 + 16));
+}
+
+function join(raws: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(raws.length * 16);
+  for (const [i, raw] of raws.entries()) out.set(raw, i * 16);
+  return out;
+}
