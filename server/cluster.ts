@@ -1,0 +1,111 @@
+/**
+ * Who this cluster is: its id, the epoch of its logs and the key of its payload hashes. Made once, at
+ * the first start, and kept sealed under the key-encryption key beside the data; the logs' own first
+ * entries hold the same.
+ *
+ *   JSON {version, clusterId, epoch, sealed}: ids are hex, `sealed` the wrapped hash key in base64
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { Clock, Random } from '../core/clock.ts';
+import { ParleyError } from '../core/errors.ts';
+import { hex } from '../core/bytes.ts';
+import { newRawId } from '../core/ids.ts';
+import type { SecretWrap } from './key-wrap.ts';
+
+const FILE = 'cluster.json';
+const VERSION = 1;
+const HASH_KEY_BYTES = 32;
+
+export interface Cluster {
+  readonly clusterId: Uint8Array;
+  /** Unix second in which its logs began. */
+  readonly epoch: number;
+  readonly hashKey: Uint8Array;
+}
+
+export interface ClusterParts {
+  readonly dataDir: string;
+  readonly isNew: boolean;
+  readonly wrap: SecretWrap;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Reads it, or makes it in a new data directory. */
+export function openCluster(parts: ClusterParts): Cluster {
+  const path = join(parts.dataDir, FILE);
+  if (existsSync(path)) return read(path, parts.wrap);
+  if (!parts.isNew)
+    throw new ParleyError(
+      'CORRUPT_ENTRY',
+      `${path} is missing from a data directory that was used; restore it from a backup`,
+    );
+  const now = parts.clock.nowMs();
+  const cluster = {
+    clusterId: newRawId(now, (count) => parts.random.bytes(count)),
+    epoch: Math.floor(now / 1000),
+    hashKey: parts.random.bytes(HASH_KEY_BYTES),
+  };
+  write(path, cluster, parts.wrap);
+  return cluster;
+}
+
+function read(path: string, wrap: SecretWrap): Cluster {
+  const damaged = (cause?: unknown): ParleyError =>
+    new ParleyError('CORRUPT_ENTRY', `${path} is damaged; restore it from a backup`, {}, { cause });
+  let file: unknown;
+  try {
+    file = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw damaged(cause);
+  }
+  if (
+    typeof file !== 'object' ||
+    file === null ||
+    !('clusterId' in file) ||
+    !('epoch' in file) ||
+    !('sealed' in file)
+  )
+    throw damaged();
+  const { clusterId, epoch, sealed } = file;
+  if (
+    typeof clusterId !== 'string' ||
+    typeof epoch !== 'number' ||
+    typeof sealed !== 'string' ||
+    !/^[0-9a-f]{32}$/.test(clusterId)
+  )
+    throw damaged();
+  return {
+    clusterId: Uint8Array.from(Buffer.from(clusterId, 'hex')),
+    epoch,
+    hashKey: wrap.unwrap(Buffer.from(sealed, 'base64')),
+  };
+}
+
+function write(path: string, cluster: Cluster, wrap: SecretWrap): void {
+  const sealed = Buffer.from(wrap.wrap(cluster.hashKey)).toString('base64');
+  const text = `${JSON.stringify({ version: VERSION, clusterId: hex(cluster.clusterId), epoch: cluster.epoch, sealed })}\n`;
+  const file = openSync(`${path}.tmp`, 'w', 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(`${path}.tmp`, path);
+  const directory = openSync(join(path, '..'), 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
