@@ -2,13 +2,12 @@
  * A row in the forms in which connections get it: whole, without its body (to whom it was sent
  * from), or as the head of its conversation. Each form is encoded at most once per format.
  */
-import { decodeFacts, ROLES } from '../core/facts.ts';
 import { encodeId, encodeUuid, messageIdRaw } from '../core/ids.ts';
 import { isZero } from '../core/bytes.ts';
 import { BODY_KIND, ROW_FLAG, type RowView } from '../core/row.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
-import type { Content, RowEvent, ServerFrame } from './session/session-contract.ts';
+import type { RowEvent, ServerFrame } from './session/session-contract.ts';
 import { encodeFrame, type Format } from './wire.ts';
 
 export type RowForm = 'full' | 'stub' | 'head';
@@ -118,14 +117,9 @@ export class RowFrames implements RowEvent {
   }
 }
 
-/**
- * A row's body as protobuf: what its sender wrote, facts rendered, and the target of a control row
- * as the sequence that it was found to be.
- */
+/** A row's body as clients get it: the target of a control row is the sequence it was found to be. */
 export function contentBytesOf(row: RowView): Uint8Array {
-  if (row.has(ROW_FLAG.server)) return contents.encode(contentOfFacts(row));
-  const { bodyKind } = row;
-  if (bodyKind === BODY_KIND.message || bodyKind === BODY_KIND.sealed) return row.body;
+  if (!AIMED.has(row.bodyKind)) return row.body;
   const content = contents.decode(row.body);
   const aimed = content.edit ?? content.delete ?? content.reaction ?? content.pin;
   if (aimed === undefined || (aimed.target?.clientSeq ?? 0) === 0) return row.body;
@@ -133,27 +127,9 @@ export function contentBytesOf(row: RowView): Uint8Array {
   return contents.encode(content);
 }
 
-function contentOfFacts(row: RowView): Partial<Content> {
-  const facts = decodeFacts(row.bodyKind, row.body);
-  switch (facts.is) {
-    case 'created':
-      return { created: { name: facts.name, userIds: facts.users.map(userId) } };
-    case 'member':
-      return {
-        member: {
-          userIds: facts.users.map(userId),
-          change: facts.change,
-          role: ROLES[facts.role] ?? 'member',
-          by: userId(facts.by),
-        },
-      };
-    case 'update':
-      return { update: { fields: [...facts.fields], name: facts.name, closed: facts.closed } };
-    case 'trim':
-      return { trim: { from: facts.from, through: facts.through } };
-  }
-}
-
-function userId(raw: Uint8Array): string {
-  return isZero(raw) ? '' : encodeId('usr', raw);
-}
+const AIMED: ReadonlySet<number> = new Set([
+  BODY_KIND.edit,
+  BODY_KIND.delete,
+  BODY_KIND.reaction,
+  BODY_KIND.pin,
+]);

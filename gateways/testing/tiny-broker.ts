@@ -381,7 +381,7 @@ export class TinyBroker {
       clientMessageId: send?.clientMessageId ?? NO_ID,
       payloadHash: send?.payloadHash ?? NO_ID,
       mentions: send?.mentions ?? new Uint8Array(0),
-      body: facts === undefined ? (send?.body ?? NO_ID) : encodeFacts(facts),
+      body: facts === undefined ? (send?.body ?? NO_ID) : encodeFacts(facts).body,
     });
     c.rows.push(row);
     c.lastIndex = this.#bump(c.raw);
