@@ -10,7 +10,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Random } from '../core/clock.ts';
-import { ParleyError } from '../core/errors.ts';
+import type { ParleyError } from '../core/errors.ts';
 import { invariant } from '../core/invariant.ts';
 import { storageError } from './storage-error.ts';
 

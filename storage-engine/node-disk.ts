@@ -113,7 +113,11 @@ export class NodeDisk implements Disk {
       }
       await fs.promises.rename(temporary, full);
       const directory = await fs.promises.open(path.dirname(full), 'r');
-      await directory.sync().finally(() => directory.close());
+      try {
+        await directory.sync();
+      } finally {
+        await directory.close();
+      }
     } catch (thrown) {
       throw diskError('prepare', full, thrown);
     }

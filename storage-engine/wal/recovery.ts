@@ -32,7 +32,7 @@ export interface RecoveryParts {
 
 /**
  * Reads the WAL. Throws CORRUPT_ENTRY when something that had been synced is damaged or gone, or
- * when WAL and state leave a gap between them. What it returns is durable: it was synced again.
+ * when WAL and state leave a gap between them. What it returns is durable: the last frame was written and synced again.
  */
 export function recoverWal(parts: RecoveryParts): WalRecovery {
   const reader = new WalReader(parts.disk, parts.keys);
@@ -41,17 +41,19 @@ export function recoverWal(parts: RecoveryParts): WalRecovery {
   const from = firstToRead(carried, parts.applied);
   checkReachesDown(segments, carried, parts.applied);
   const remains = new RemainsBuilder(parts.applied);
+  let lastFrameOffset = 0;
   let end: WalEnd = { endOffset: 0, frames: 0, isClosed: true, tornBytes: 0 };
   for (const [i, segment] of segments.entries()) {
     if (i < from) continue;
     remains.begin(carried[i] ?? []);
     end = reader.readSegment(segment, (frame) => {
+      lastFrameOffset = frame.at;
       if (frame.kind !== FRAME_KIND.data || frame.number === 0) return;
       for (const record of readRecords(frame.body)) remains.take(record);
     });
   }
   checkReachesUp(segments, remains, parts.applied);
-  reader.syncLast();
+  reader.settleLast(lastFrameOffset, end.endOffset);
   const lasts = [...carried.slice(1).map(lastsOf), remains.tracker.lasts()];
   return {
     shards: remains.finish(),

@@ -37,6 +37,7 @@ export interface FramePlace {
 export interface OpenedFrame extends FramePlace {
   /** Plain body, 8-byte aligned, in a buffer of its own. */
   readonly body: Uint8Array;
+  readonly at: number;
   /** Offset behind the frame. */
   readonly end: number;
 }
@@ -114,7 +115,7 @@ export function openFrame(
   const end = at + SEALED_HEAD_BYTES + view.getUint32(8, true);
   const body = decrypt(head, bytes.subarray(at + SEALED_HEAD_BYTES, end), expected.key);
   if (body === undefined) return undefined;
-  return { kind, segment: expected.segment, number, syncedOffset, body, end };
+  return { kind, segment: expected.segment, number, syncedOffset, body, at, end };
 }
 
 /**

@@ -102,11 +102,19 @@ export class WalReader {
     return { endOffset: at, frames: number, isClosed, tornBytes: tornAt(bytes, at, number, id) };
   }
 
-  /** Makes durable what was read: a killed process may have left it in the page cache only. */
-  syncLast(): void {
+  /**
+   * Makes durable what was read: a killed process may have left its last frame in the page cache
+   * only. The frame is written again, because after a failed sync the kernel takes its pages for
+   * clean and a second sync would cover nothing. Earlier frames were synced before it was written.
+   */
+  settleLast(lastFrameOffset: number, endOffset: number): void {
     const last = this.#segments.at(-1);
     if (last === undefined) return;
     const file = this.#disk.open(segmentPath(last.id));
+    const frame = new Uint8Array(endOffset - lastFrameOffset);
+    const count = file.read(lastFrameOffset, frame);
+    invariant(count === frame.length, 'wal-reader.last-frame-readable');
+    file.write(lastFrameOffset, [frame]);
     file.sync();
     file.close();
     this.#disk.syncDirectory(WAL_DIRECTORY);

@@ -52,12 +52,12 @@ class Bench {
     return recoverWal({ disk: this.disk, keys: TEST_KEYS, ...(applied ? { applied } : {}) });
   }
 
-  /** Appends entries `text(index)` of one shard and term as one frame. */
-  entries(shard: number, from: number, through: number, bytes = 40, term = 1): void {
+  /** Appends entries `text(index)` of one shard in term 1 as one frame. */
+  entries(shard: number, from: number, through: number, bytes = 40): void {
     const frame = new FrameWriter();
     for (let index = from; index <= through; index++) {
       const payload = bytesOf(`${shard}:${index}`.padEnd(bytes, '.'));
-      frame.add(RECORD_KIND.entry, shard, { term, index }, payload);
+      frame.add(RECORD_KIND.entry, shard, { term: 1, index }, payload);
     }
     this.writer.append(frameBody(frame.take()));
   }
