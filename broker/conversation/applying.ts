@@ -8,12 +8,14 @@ import { encodeRow, ROW_FLAG } from '../../core/row.ts';
 import { SEQUENCE_MAX } from '../../core/ids.ts';
 import type { Answer, Applied } from './contract.ts';
 import type { LiveConversation } from './live-conversation.ts';
+import type { RowSpace } from './row-space.ts';
 import type { ShardSettings } from './shard-settings.ts';
 import type { Targets } from './targets.ts';
 
 export interface Applying {
   readonly live: LiveConversation;
   readonly targets: Targets;
+  readonly rowSpace: RowSpace;
   readonly settings: ShardSettings;
   /** Of the entry. */
   readonly index: number;

@@ -91,7 +91,7 @@ function resolve(applying: Applying, sending: Sending): Target | Refusal {
   if (send.has(SEND_FLAG.targetIsClientSeq))
     sequence =
       sending.hasOutbox && live.sender.ref !== 0
-        ? sequenceOfNumber(live.sender, send.bytes, SEND_AT.outbox, send.target)
+        ? sequenceOfNumber(live.sender, sending.question, send.target)
         : 0;
   if (sequence < 1 || sequence > live.header.head || sequence < live.member.historyFrom)
     return unknown;

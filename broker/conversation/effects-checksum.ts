@@ -19,10 +19,9 @@ export class EffectsChecksum {
     return ~this.#crc >>> 0;
   }
 
-  bytes(bytes: Uint8Array, length: number = bytes.length): void {
+  bytes(bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     let crc = this.#crc;
-    for (let i = 0; i < length; i++)
-      crc = (TABLE[(crc ^ (bytes[i] ?? 0)) & 255] ?? 0) ^ (crc >>> 8);
+    for (let i = from; i < to; i++) crc = (TABLE[(crc ^ (bytes[i] ?? 0)) & 255] ?? 0) ^ (crc >>> 8);
     this.#crc = crc;
   }
 
@@ -30,12 +29,14 @@ export class EffectsChecksum {
   numbers(a: number, b: number): void {
     writeU48(this.#view, 0, a);
     writeU48(this.#view, 6, b);
-    this.bytes(this.#scratch, 12);
+    this.bytes(this.#scratch, 0, 12);
   }
 
   text(text: string): void {
-    for (let i = 0; i < text.length; i++) this.#scratch[i & 15] = text.charCodeAt(i);
-    this.bytes(this.#scratch, 16);
+    for (let i = 0; i < text.length; i++) {
+      this.#scratch[0] = text.charCodeAt(i);
+      this.bytes(this.#scratch, 0, 1);
+    }
   }
 }
 

@@ -28,12 +28,12 @@ const PICTURE_BYTES_MAX = 64;
 export function applyCreateGroup(applying: Applying, command: CreateGroupCommand): Applied {
   const { live, nowMs, conversation } = applying;
   const { caller, requestId } = command;
+  if (!sameBytes(groupConversationRaw(caller, requestId), conversation))
+    return refused(applying, refusal('BAD_ID', 'that is not the conversation of this request'));
   if (live.isKnown) {
     const timeMs = live.header.createTimeMs;
     return { conversation, answer: { is: 'commit', sequence: 1, timeMs, replayed: true } };
   }
-  if (!sameBytes(groupConversationRaw(caller, requestId), conversation))
-    return refused(applying, refusal('BAD_ID', 'that is not the conversation of this request'));
   const users = distinct([caller, ...command.members]);
   const { membersMax } = applying.settings;
   if (users.length > membersMax) return refused(applying, groupFull(membersMax));

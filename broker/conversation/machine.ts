@@ -15,7 +15,7 @@ import {
   SendView,
 } from '../../core/command.ts';
 import { invariant } from '../../core/invariant.ts';
-import { BODY_KIND, ROW_FIXED_BYTES } from '../../core/row.ts';
+import { BODY_KIND } from '../../core/row.ts';
 import type { Applying } from './applying.ts';
 import type {
   Applied,
@@ -35,6 +35,7 @@ import { applyAddMembers, applyRemoveMember, applySetRole } from './membership.t
 import { applyMyState } from './my-state.ts';
 import { Residents } from './residents.ts';
 import { ResidentView } from './resident-view.ts';
+import { RowSpace } from './row-space.ts';
 import { applySend } from './send.ts';
 import { sequenceOfNumber } from './send-window.ts';
 import {
@@ -64,6 +65,7 @@ export class PackedConversationMachine implements ConversationMachine {
   readonly #residents: Residents = new Residents();
   readonly #live: LiveConversation = new LiveConversation(this.#residents);
   readonly #targets: Targets = new Targets();
+  readonly #rowSpace: RowSpace = new RowSpace();
   readonly #checksum: EffectsChecksum;
   #settings: ShardSettings = SETTINGS_AT_FIRST;
   /** Key under which changed settings wait to be flushed. */
@@ -178,6 +180,7 @@ export class PackedConversationMachine implements ConversationMachine {
     const applying: Applying = {
       live,
       targets: this.#targets,
+      rowSpace: this.#rowSpace,
       settings: this.#settings,
       index,
       nowMs: live.isKnown ? Math.max(live.header.lastTimeMs, stamp) : stamp,
@@ -237,7 +240,9 @@ export class PackedConversationMachine implements ConversationMachine {
     let sequence = send.target;
     if (send.has(SEND_FLAG.targetIsClientSeq)) {
       if (!live.openSender(live.member.slot)) return 0;
-      sequence = sequenceOfNumber(live.sender, send.bytes, SEND_AT.outbox, send.target);
+      // Before the stamp is known no window is too old: what is loaded in vain does no harm.
+      const question = { command: send.bytes, outboxAt: SEND_AT.outbox, nowMs: 0 };
+      sequence = sequenceOfNumber(live.sender, question, send.target);
     }
     return sequence <= live.header.head ? sequence : 0;
   }
@@ -265,8 +270,11 @@ export class PackedConversationMachine implements ConversationMachine {
     }
     checksum.numbers(index, answer.sequence);
     checksum.numbers(answer.timeMs, answer.replayed ? 1 : 0);
-    // The fixed part holds the hash of the body, and with it all that matters.
-    if (applied.row !== undefined) checksum.bytes(applied.row, ROW_FIXED_BYTES);
+    // Numbers, stamps and ordinals, and the hash, which stands for the body.
+    if (applied.row !== undefined) {
+      checksum.bytes(applied.row, 4, 56);
+      checksum.bytes(applied.row, 120, 136);
+    }
     if (applied.overlay !== undefined) checksum.bytes(applied.overlay.value);
     if (applied.members === undefined && applied.registers === undefined) return;
     for (const { user } of applied.members ?? applied.registers ?? []) {

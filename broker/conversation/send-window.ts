@@ -88,14 +88,13 @@ export function remember(
   bytes[window + 34] = next + 1 === WINDOW_ENTRIES_MAX ? 0 : next + 1;
 }
 
-/** Sequence that the own outbox's number was given, or 0 if the window does not hold it. */
+/** Sequence that a number of the question's outbox was given, or 0 if the window does not hold it. */
 export function sequenceOfNumber(
   sender: SenderCursor,
-  command: Uint8Array,
-  outboxAt: number,
+  question: Pick<WindowQuestion, 'command' | 'outboxAt' | 'nowMs'>,
   clientSeq: number,
 ): number {
-  const window = findWindow(sender, command, outboxAt);
+  const window = liveWindow(sender, question);
   if (window < 0) return 0;
   const entry = findEntry(sender, window, clientSeq);
   return entry < 0 ? 0 : readU48(sender.view, entry + 16);
@@ -161,7 +160,10 @@ function askUsed(sender: SenderCursor, window: number, question: WindowQuestion)
     : { is: 'out-of-order', lastAccepted: readU53(sender.view, window + 16) };
 }
 
-function liveWindow(sender: SenderCursor, question: WindowQuestion): number {
+function liveWindow(
+  sender: SenderCursor,
+  question: Pick<WindowQuestion, 'command' | 'outboxAt' | 'nowMs'>,
+): number {
   const window = findWindow(sender, question.command, question.outboxAt);
   return window >= 0 && isIdle(sender, window, question.nowMs) ? -1 : window;
 }

@@ -1,6 +1,6 @@
 /** A send that is being applied, the row it becomes, and the memory that its number leaves. */
 import { NO_ID, SEND_AT, SEND_FLAG, type SendView } from '../../core/command.ts';
-import { viewOf, writeU53 } from '../../core/bytes.ts';
+import { writeU53 } from '../../core/bytes.ts';
 import { BODY_KIND, ROW_FIXED_BYTES, ROW_FLAG, ROW_VERSION } from '../../core/row.ts';
 import { advance, type Applying } from './applying.ts';
 import { sameIdAt } from './packed.ts';
@@ -42,31 +42,34 @@ export function appendSent(
   const mentionAll = countable && (flags & SEND_FLAG.mentionAll) !== 0;
   const sequence = advance(applying, countable, mentionAll);
   const rest = send.bytes.length - SEND_AT.mentions;
-  const row = new Uint8Array(ROW_FIXED_BYTES + rest);
-  const view = viewOf(row);
-  view.setUint32(0, row.length, true);
-  row[4] = ROW_VERSION;
-  row[5] = send.bodyKind;
+  const length = ROW_FIXED_BYTES + rest;
+  applying.rowSpace.take(length);
+  const { at, chunk } = applying.rowSpace;
+  const { bytes, view } = chunk;
+  view.setUint32(at, length, true);
+  bytes[at + 4] = ROW_VERSION;
+  bytes[at + 5] = send.bodyKind;
   view.setUint16(
-    6,
+    at + 6,
     (countable ? ROW_FLAG.countable : 0) |
       (silent ? ROW_FLAG.silent : 0) |
       (mentionAll ? ROW_FLAG.mentionAll : 0) |
       (hasOutbox ? ROW_FLAG.outbox : 0),
     true,
   );
-  writeU53(view, 8, sequence);
-  writeU53(view, 16, nowMs);
-  writeU53(view, 24, live.header.ordinal);
-  writeU53(view, 32, live.header.mentionAllOrdinal);
-  writeU53(view, 40, hasOutbox ? sending.question.clientSeq : 0);
-  writeU53(view, 48, target);
-  row.set(send.bytes.subarray(SEND_AT.caller, SEND_AT.caller + 16), 56);
+  writeU53(view, at + 8, sequence);
+  writeU53(view, at + 16, nowMs);
+  writeU53(view, at + 24, live.header.ordinal);
+  writeU53(view, at + 32, live.header.mentionAllOrdinal);
+  writeU53(view, at + 40, hasOutbox ? sending.question.clientSeq : 0);
+  writeU53(view, at + 48, target);
+  bytes.set(send.bytes.subarray(SEND_AT.caller, SEND_AT.caller + 16), at + 56);
   // device, outbox, clientMessageId, payloadHash lie in a send as they lie in a row.
-  row.set(send.bytes.subarray(SEND_AT.device, SEND_AT.peer), 72);
-  if (!hasOutbox) row.fill(0, 88, 104);
-  view.setUint16(136, send.mentionCount, true);
-  row.set(send.bytes.subarray(SEND_AT.mentions), ROW_FIXED_BYTES);
+  bytes.set(send.bytes.subarray(SEND_AT.device, SEND_AT.peer), at + 72);
+  if (!hasOutbox) bytes.fill(0, at + 88, at + 104);
+  view.setUint16(at + 136, send.mentionCount, true);
+  bytes.set(send.bytes.subarray(SEND_AT.mentions), at + ROW_FIXED_BYTES);
+  const row = bytes.subarray(at, at + length);
   applying.targets.retain(live.resident, sequence, row);
   return { row, sequence, countable };
 }

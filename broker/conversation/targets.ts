@@ -46,7 +46,7 @@ export class Targets {
     if (this.#conversations.size === 0) return;
     const targeted = this.#conversations.get(resident);
     if (targeted === undefined || targeted.pins === 0) return;
-    this.#add(resident, sequence, row, new Uint8Array(0));
+    this.#add(resident, sequence, row.slice(), new Uint8Array(0));
   }
 
   setOverlay(resident: number, sequence: number, overlay: Uint8Array): void {

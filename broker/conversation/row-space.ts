@@ -1,0 +1,33 @@
+/**
+ * Memory for the rows of sends: cut from chunks of 64 KiB, because a buffer of its own costs a row
+ * more than all of `apply`. A row is its receiver's; its chunk goes when the last of its rows goes,
+ * and rows of one chunk are of one moment.
+ */
+import { chunkOver, type Chunk } from './packed.ts';
+
+const CHUNK_BYTES = 65_536;
+const SHARED_ROW_BYTES_MAX = 16_384;
+
+export class RowSpace {
+  #chunk: Chunk = chunkOver(new Uint8Array(CHUNK_BYTES));
+  #used = 0;
+  /** The chunk and the offset of the row last taken. */
+  chunk: Chunk = this.#chunk;
+  at = 0;
+
+  /** Zeros of this length, at `at` in `chunk`. */
+  take(bytes: number): void {
+    if (bytes > SHARED_ROW_BYTES_MAX) {
+      this.chunk = chunkOver(new Uint8Array(bytes));
+      this.at = 0;
+      return;
+    }
+    if (this.#used + bytes > CHUNK_BYTES) {
+      this.#chunk = chunkOver(new Uint8Array(CHUNK_BYTES));
+      this.#used = 0;
+    }
+    this.chunk = this.#chunk;
+    this.at = this.#used;
+    this.#used += bytes;
+  }
+}
