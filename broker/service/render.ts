@@ -46,8 +46,18 @@ export function isErased(standing: StandingRow): boolean {
 /** A row as it was appended; without a body if that was erased since. */
 export function renderRow(standing: StandingRow): Fields<Row> {
   const row = new RowView(standing.row);
-  const body = isErased(standing) || row.body.length === 0 ? undefined : row.body;
+  const body = isErased(standing) || row.body.length === 0 ? undefined : bodyAsLogged(row);
   return { ...origin(row), body };
+}
+
+/** A control row may have aimed by a number of its sender's outbox: it is shown as a sequence. */
+function bodyAsLogged(row: RowView): Uint8Array {
+  if (row.target === 0 || standsInTimeline(row)) return row.body;
+  const content = contents.decode(row.body);
+  const aimed = content.edit ?? content.delete ?? content.reaction ?? content.pin;
+  if (aimed?.target === undefined || aimed.target.clientSeq === 0) return row.body;
+  aimed.target = { sequence: row.target, clientSeq: 0 };
+  return contents.encode(content);
 }
 
 /** A message as it stands after edits and deletes. */
