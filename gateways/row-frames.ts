@@ -117,26 +117,15 @@ export class RowFrames implements RowEvent {
   }
 }
 
-<<<<<<< HEAD
 /** A row's body as clients get it: the target of a control row is the sequence it was found to be. */
 export function contentBytesOf(row: RowView): Uint8Array {
   if (!AIMED.has(row.bodyKind)) return row.body;
-=======
-/**
- * A row's body as it was written, but for the target of a control row: that is shown as the sequence
- * that it was found to be.
- */
-export function contentBytesOf(row: RowView): Uint8Array {
-  const { bodyKind } = row;
-  if (bodyKind === BODY_KIND.message || bodyKind === BODY_KIND.sealed) return row.body;
->>>>>>> 40996ca (Bodies are spliced as logged, in live rows and in reads alike)
   const content = contents.decode(row.body);
   const aimed = content.edit ?? content.delete ?? content.reaction ?? content.pin;
   if (aimed === undefined || (aimed.target?.clientSeq ?? 0) === 0) return row.body;
   aimed.target = { sequence: row.target, clientSeq: 0 };
   return contents.encode(content);
 }
-<<<<<<< HEAD
 
 const AIMED: ReadonlySet<number> = new Set([
   BODY_KIND.edit,
@@ -144,5 +133,3 @@ const AIMED: ReadonlySet<number> = new Set([
   BODY_KIND.reaction,
   BODY_KIND.pin,
 ]);
-=======
->>>>>>> 40996ca (Bodies are spliced as logged, in live rows and in reads alike)
