@@ -13,9 +13,6 @@ const DYES = [
   '#7a5200',
   '#6b2d2d',
 ];
-const SQUARE = 'M4 0h36a4 4 0 0 1 4 4v36a4 4 0 0 1-4 4H4a4 4 0 0 1-4-4V4a4 4 0 0 1 4-4z';
-const SWALLOWTAIL = 'M4 0h38.5a1.5 1.5 0 0 1 1.2 2.4L33 22l10.7 19.6a1.5 1.5 0 0 1-1.2 2.4H4a4 4 0 0 1-4-4V4a4 4 0 0 1 4-4z';
-
 export interface FlagProps {
   readonly id: string;
   readonly group?: boolean;
@@ -24,23 +21,21 @@ export interface FlagProps {
 
 export function FlagAvatar({ id, group = false, small = false }: FlagProps): ReactNode {
   const { pattern, hue } = flagOf(id);
-  const outline = group ? SWALLOWTAIL : SQUARE;
-  const clip = `cut-${group ? 'g' : 's'}`;
+  const shape = ['flag', group ? 'swallowtail' : '', small ? 'small' : ''].join(' ').trim();
   return (
-    <span className={small ? 'flag small' : 'flag'} aria-hidden="true">
+    <span className={shape} aria-hidden="true">
       <svg viewBox="0 0 44 44" focusable="false">
-        <clipPath id={clip}>
-          <path d={outline} />
-        </clipPath>
-        <g clipPath={`url(#${clip})`}>
-          <rect width="44" height="44" fill="var(--cloth)" />
-          <g fill={DYES[hue]}>{figure(pattern)}</g>
-        </g>
-        <path d={outline} fill="none" stroke={DYES[hue]} strokeOpacity="0.55" />
+        <rect width="44" height="44" fill="var(--cloth)" />
+        <g fill={DYES[hue]}>{figure(pattern)}</g>
+        <path d={group ? SWALLOWTAIL : SQUARE} fill="none" stroke={DYES[hue]} strokeWidth="2" />
       </svg>
     </span>
   );
 }
+
+/** The hem: half of the stroke is cut off by the flag's own outline. */
+const SQUARE = 'M0 0h44v44H0z';
+const SWALLOWTAIL = 'M0 0h44L33 22l11 22H0z';
 
 function figure(pattern: Pattern): ReactNode {
   switch (pattern) {

@@ -86,7 +86,7 @@ export class Scroller {
 
   /** Notes the first row in view; what `hold` keeps still. */
   save(): void {
-    this.#anchor = this.isFollowing ? undefined : this.#firstInView();
+    this.#anchor = this.#firstInView();
   }
 
   /** After any change of rows: the anchor stands where it stood. Nothing is written if it does. */

@@ -1,0 +1,62 @@
+/** A signed-in session: owns the client. Loaded after sign-in, so the sign-in page stays small. */
+import { type Client, createClient, webLocks } from '@parley/sdk';
+import type { Auth } from '@parley/sdk/auth';
+import { indexedDbStore } from '@parley/sdk/indexeddb';
+import { type ReactNode, useEffect, useState } from 'react';
+import { Brand } from '../art/brand.tsx';
+import { Chat } from '../chat/chat.tsx';
+
+export interface SessionProps {
+  readonly auth: Auth;
+  readonly userId: string;
+  /** The server ended it, or the person did (no reason). */
+  readonly ended: (reason: string | undefined) => void;
+}
+
+export function Session({ auth, userId, ended }: SessionProps): ReactNode {
+  const [client, setClient] = useState<Client | undefined>(undefined);
+  useEffect(() => {
+    const made = openClient(auth, userId);
+    const off = made.on('signedOut', ({ reason }) => ended(reason));
+    let isGone = false;
+    made.start().then(
+      () => !isGone && setClient(made),
+      // Not even memory could be opened, or the first credential was refused.
+      (error: unknown) => !isGone && ended(refusalOf(error)),
+    );
+    return () => {
+      isGone = true;
+      off();
+      void made.stop();
+    };
+  }, [auth, userId, ended]);
+
+  if (client === undefined) {
+    return (
+      <div className="splash">
+        <Brand />
+      </div>
+    );
+  }
+  const signOut = async (): Promise<void> => {
+    await client.signOut(true);
+    await auth.signOut();
+    ended(undefined);
+  };
+  return <Chat client={client} signOut={() => void signOut()} />;
+}
+
+function openClient(auth: Auth, userId: string): Client {
+  const locks = webLocks();
+  return createClient({
+    url: location.origin,
+    credential: (why) => auth.credential(why),
+    store: indexedDbStore({ name: `parley-${userId}` }),
+    ...(locks === undefined ? {} : { locks }),
+  });
+}
+
+function refusalOf(error: unknown): string {
+  const isCoded = typeof error === 'object' && error !== null && 'reason' in error;
+  return isCoded && typeof error.reason === 'string' ? error.reason : 'INVARIANT';
+}

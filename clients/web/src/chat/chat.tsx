@@ -1,0 +1,170 @@
+/** The signed-in shell: three regions beside each other, one at a time on a phone. */
+import type { Client } from '@parley/sdk';
+import {
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from 'react';
+import { FlagAvatar } from '../art/flag.tsx';
+import { Icon } from '../art/icons.tsx';
+import { InfoBody } from '../info/info-pane.tsx';
+import { NewConversation } from '../info/new-conversation.tsx';
+import { Help } from '../keys/help.tsx';
+import { ListPane } from '../list/list-pane.tsx';
+import { Settings } from '../settings/settings.tsx';
+import { LiveRegion } from '../status/live-region.tsx';
+import { StatusTab } from '../status/status-tab.tsx';
+import { ConversationPane } from './conversation-pane.tsx';
+import { closeConversation, openConversation, useRoute } from './route.ts';
+import { Sheet } from './sheet.tsx';
+import { useShellKeys } from './use-shell-keys.ts';
+import { ClientProvider, useStore } from './use-store.ts';
+
+interface ChatProps {
+  readonly client: Client;
+  readonly signOut: () => void;
+}
+
+type Open = 'new' | 'settings' | 'help' | undefined;
+
+export function Chat({ client, signOut }: ChatProps): ReactNode {
+  const selected = useRoute();
+  const conversation = useMemo(
+    () => (selected === undefined ? undefined : client.conversation(selected)),
+    [client, selected],
+  );
+  const [open, setOpen] = useState<Open>(undefined);
+  const [isInfoOpen, setInfoOpen] = useState(false);
+  const isWide = useIsWide();
+  const findField = useRef<HTMLInputElement>(null);
+  const leave = useLeave(selected);
+  useShellKeys({ client, selected, findField, help: () => setOpen('help') });
+  useUnreadTitle(client);
+  const message = useCallback(
+    (userId: string) => openConversation(client.direct(userId).id),
+    [client],
+  );
+  const closeInfo = (): void => setInfoOpen(false);
+  const hasInfo = isInfoOpen && conversation !== undefined;
+
+  return (
+    <ClientProvider value={client}>
+      <div
+        className={hasInfo && isWide ? 'shell with-info' : 'shell'}
+        data-pane={selected === undefined ? 'list' : 'talk'}
+      >
+        <nav className="region region-list" data-region="list" aria-label="Conversations">
+          <ListPane
+            selected={selected}
+            findField={findField}
+            open={openConversation}
+            message={message}
+            start={() => setOpen('new')}
+            settings={() => setOpen('settings')}
+          />
+          {selected === undefined && !isWide && <StatusTab />}
+        </nav>
+        <main className="region region-main" data-region="talk">
+          {conversation === undefined ? (
+            <NothingOpen start={() => setOpen('new')} />
+          ) : (
+            <ConversationPane
+              key={conversation.id}
+              conversation={conversation}
+              isInfoOpen={hasInfo}
+              toggleInfo={() => setInfoOpen(!isInfoOpen)}
+              leave={leave}
+            />
+          )}
+          {(selected !== undefined || isWide) && <StatusTab />}
+        </main>
+        {hasInfo && isWide && (
+          <aside className="region region-info" data-region="info" aria-label="Details">
+            <header className="head">
+              <h2 className="brand">Details</h2>
+              <button
+                type="button"
+                className="icon-button"
+                aria-label="Close details"
+                onClick={closeInfo}
+              >
+                <Icon name="close" />
+              </button>
+            </header>
+            <InfoBody conversation={conversation} key={conversation.id} />
+          </aside>
+        )}
+      </div>
+      {hasInfo && !isWide && (
+        <Sheet title="Details" side close={closeInfo}>
+          <InfoBody conversation={conversation} key={conversation.id} />
+        </Sheet>
+      )}
+      {open === 'new' && (
+        <NewConversation close={() => setOpen(undefined)} open={openConversation} />
+      )}
+      {open === 'settings' && (
+        <Settings
+          close={() => setOpen(undefined)}
+          help={() => setOpen('help')}
+          signOut={signOut}
+        />
+      )}
+      {open === 'help' && <Help close={() => setOpen(undefined)} />}
+      <LiveRegion conversationId={selected} />
+    </ClientProvider>
+  );
+}
+
+/** Back to the list, focus on the conversation one came from. */
+function useLeave(selected: string | undefined): () => void {
+  return useCallback(() => {
+    const row = document.querySelector<HTMLElement>(`[data-conversation="${selected ?? ''}"]`);
+    closeConversation();
+    // On a phone the list has just become visible.
+    requestAnimationFrame(() => row?.focus());
+  }, [selected]);
+}
+
+const WIDE = '(min-width: 1280px)';
+
+function subscribeWide(fn: () => void): () => void {
+  const query = matchMedia(WIDE);
+  query.addEventListener('change', fn);
+  return () => query.removeEventListener('change', fn);
+}
+
+function useIsWide(): boolean {
+  return useSyncExternalStore(subscribeWide, () => matchMedia(WIDE).matches);
+}
+
+function useUnreadTitle(client: Client): void {
+  const { messages } = useStore(client.unread);
+  useEffect(() => {
+    document.title = messages === 0 ? 'Parley' : `(${messages}) Parley`;
+  }, [messages]);
+}
+
+/** Seven flags; drawn from ids like any other. */
+const HOIST = ['0000', '0101', '01g3', '02a4', '03c5', '0556', '0a07'];
+
+function NothingOpen({ start }: { start: () => void }): ReactNode {
+  return (
+    <div className="quiet">
+      <div className="hoist">
+        {HOIST.map((id) => (
+          <FlagAvatar key={id} id={id} small />
+        ))}
+      </div>
+      <h2>Choose a conversation</h2>
+      <p>Or start a new one. Ctrl K finds people by name.</p>
+      <button type="button" className="button" onClick={start}>
+        New conversation
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,27 @@
+/** Tells screen readers of messages that arrive in the open conversation, and nothing else. */
+import { type ReactNode, useEffect, useState } from 'react';
+import { useClient } from '../chat/use-store.ts';
+import { textOf } from '../timeline/message-row.tsx';
+import { Announcer } from './announcer.ts';
+
+export function LiveRegion({ conversationId }: { conversationId: string | undefined }): ReactNode {
+  const client = useClient();
+  const [text, setText] = useState('');
+  useEffect(() => {
+    const announcer = new Announcer(setText);
+    const off = client.on('message', ({ conversationId: id, row }) => {
+      if (id !== conversationId) return;
+      const user = client.people.get(row.sender).get();
+      announcer.arrived(`${user?.displayName || user?.username || 'Someone'}: ${textOf(row)}`);
+    });
+    return () => {
+      off();
+      announcer.stop();
+    };
+  }, [client, conversationId]);
+  return (
+    <div className="sr-only" aria-live="polite" data-live>
+      {text}
+    </div>
+  );
+}

@@ -1,0 +1,178 @@
+/** The menu of a row: a native popover, closed by Esc or a click elsewhere, focus returns to the row. */
+import type { Conversation, MessageRow, Row } from '@parley/sdk';
+import {
+  type KeyboardEvent,
+  type ReactNode,
+  type Ref,
+  useImperativeHandle,
+  useRef,
+  useState,
+} from 'react';
+import { flushSync } from 'react-dom';
+import { Icon } from '../art/icons.tsx';
+import { sentenceOf } from '../text/reason-text.ts';
+import { textOf } from './message-row.tsx';
+
+export interface RowMenuHandle {
+  open(key: string, near: HTMLElement): void;
+}
+
+interface RowMenuProps {
+  readonly ref: Ref<RowMenuHandle>;
+  readonly conversation: Conversation;
+  readonly rows: readonly Row[];
+  readonly edit: (key: string) => void;
+}
+
+export function RowMenu(props: RowMenuProps): ReactNode {
+  const popover = useRef<HTMLDivElement>(null);
+  const confirm = useRef<HTMLDialogElement>(null);
+  const origin = useRef<HTMLElement | null>(null);
+  const [key, setKey] = useState<string | undefined>(undefined);
+  const row = props.rows.find(
+    (candidate): candidate is MessageRow => candidate.is === 'message' && candidate.key === key,
+  );
+  useImperativeHandle(props.ref, () => ({
+    open(next, near) {
+      const menu = popover.current;
+      if (menu === null) return;
+      origin.current = near.closest<HTMLElement>('[data-key]');
+      flushSync(() => setKey(next));
+      if (menu.querySelector('button') === null) return;
+      menu.showPopover();
+      placeBeside(menu, near);
+      menu.querySelector('button')?.focus();
+    },
+  }));
+  const close = (): void => {
+    popover.current?.hidePopover();
+    origin.current?.focus({ preventScroll: true });
+  };
+  const actions = row === undefined ? [] : actionsOf(row, props, () => {
+    confirm.current?.showModal();
+    confirm.current?.querySelector<HTMLElement>('.danger')?.focus();
+  });
+  return (
+    <>
+      <div
+        className="menu"
+        popover="auto"
+        ref={popover}
+        role="menu"
+        aria-label="Message actions"
+        onKeyDown={(e) => moveInMenu(e, close)}
+      >
+        {row?.pending !== undefined && <FailureNote row={row} />}
+        {actions.map((action) => (
+          <button
+            type="button"
+            role="menuitem"
+            key={action.does}
+            data-does={action.does}
+            className={action.does === 'delete' ? 'danger' : undefined}
+            onClick={() => {
+              close();
+              action.run();
+            }}
+          >
+            <Icon name={action.icon} />
+            {action.label}
+            {action.keys !== undefined && <kbd aria-hidden="true">{action.keys}</kbd>}
+          </button>
+        ))}
+      </div>
+      <dialog className="card" ref={confirm} aria-labelledby="delete-title">
+        <div className="sheet-body">
+          <h2 id="delete-title">Delete this message for everyone?</h2>
+          <p className="muted">Its text is erased. That it was there stays visible.</p>
+        </div>
+        <form className="sheet-foot" method="dialog">
+          <button className="button" type="submit">
+            Keep
+          </button>
+          <button
+            className="button danger"
+            type="submit"
+            onClick={() => row !== undefined && props.conversation.remove(row.key, 'all')}
+          >
+            Delete
+          </button>
+        </form>
+      </dialog>
+    </>
+  );
+}
+
+interface Action {
+  readonly does: 'edit' | 'copy' | 'delete' | 'retry' | 'cancel';
+  readonly label: string;
+  readonly icon: 'edit' | 'copy' | 'trash' | 'send' | 'close';
+  readonly keys?: string;
+  run(): void;
+}
+
+function actionsOf(row: MessageRow, props: RowMenuProps, askDelete: () => void): Action[] {
+  if (row.deleted) return [];
+  const actions: Action[] = [];
+  const { pending } = row;
+  const isFailed = pending?.state.get().is === 'FAILED';
+  if (pending !== undefined && isFailed) {
+    actions.push({ does: 'retry', label: 'Send again', icon: 'send', run: () => pending.retry() });
+  }
+  if (pending !== undefined) {
+    actions.push({ does: 'cancel', label: 'Do not send', icon: 'close', run: () => pending.cancel() });
+  }
+  const { key } = row;
+  if (row.mine && pending === undefined) {
+    actions.push({ does: 'edit', label: 'Edit', icon: 'edit', keys: 'E', run: () => props.edit(key) });
+  }
+  const text = textOf(row);
+  actions.push({
+    does: 'copy',
+    label: 'Copy text',
+    icon: 'copy',
+    run: () => void navigator.clipboard?.writeText(text),
+  });
+  if (canDelete(row, props.conversation)) {
+    actions.push({ does: 'delete', label: 'Delete', icon: 'trash', keys: 'Del', run: askDelete });
+  }
+  return actions;
+}
+
+/** Own ones, or as owner or admin of a group (CONTRACT §5). */
+function canDelete(row: MessageRow, conversation: Conversation): boolean {
+  if (row.sequence === undefined) return false;
+  const { kind, role } = conversation.info.get();
+  return row.mine || (kind === 'group' && (role === 'owner' || role === 'admin'));
+}
+
+function FailureNote({ row }: { row: MessageRow }): ReactNode {
+  const state = row.pending?.state.get();
+  if (state?.is !== 'FAILED') return null;
+  return <p className="error menu-note">Not sent. {sentenceOf(state.reason)}</p>;
+}
+
+function moveInMenu(e: KeyboardEvent<HTMLElement>, close: () => void): void {
+  const items = [...e.currentTarget.querySelectorAll<HTMLElement>('[role="menuitem"]')];
+  const at = items.findIndex((item) => item === document.activeElement);
+  const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[e.key];
+  if (next !== undefined) items.at(next % items.length)?.focus();
+  else if (e.key === 'Escape' || e.key === 'Tab') close();
+  else return;
+  e.preventDefault();
+  e.stopPropagation();
+}
+
+const GAP_PX = 4;
+const EDGE_PX = 8;
+
+/** Below what was pressed, at its end side; above where there is no room. */
+function placeBeside(menu: HTMLElement, near: HTMLElement): void {
+  const from = near.getBoundingClientRect();
+  const size = menu.getBoundingClientRect();
+  const below = from.bottom + GAP_PX;
+  const top = below + size.height < innerHeight ? below : from.top - size.height - GAP_PX;
+  const left = Math.min(Math.max(EDGE_PX, from.right - size.width), innerWidth - size.width - EDGE_PX);
+  menu.style.top = `${Math.min(Math.max(EDGE_PX, top), innerHeight - size.height - EDGE_PX)}px`;
+  menu.style.left = `${left}px`;
+}
