@@ -17,6 +17,7 @@ suite('unit', [
   'dist/tests/*.test.js',
 ]);
 suite('sdk', ['clients/sdk/dist-test/**/*.test.js']);
+suite('web', ['dist/clients/web/**/*.test.js']);
 suite('simulation', ['dist/tests/sim/**/*.test.js']);
 suite('system', ['dist/tests/system/**/*.sys.test.js'], ['--timeout', '120000']);
 if (CHROMIUM.some((path) => existsSync(path)))

@@ -57,11 +57,24 @@ export const CONVERSATIONS: readonly ScriptedConversation[] = [
     unread: 0,
     older: 400,
     messages: [
-      at(-420, ANA, 'The harbour office called. They want the tide tables for June before they give us the berth.'),
+      at(
+        -420,
+        ANA,
+        'The harbour office called. They want the tide tables for June before they give us the berth.',
+      ),
       at(-418, ME, 'All of June?'),
-      at(-417, ANA, 'All of June. And the chart of the north channel, the one with the new buoys: https://charts.example/north-channel'),
+      at(
+        -417,
+        ANA,
+        'All of June. And the chart of the north channel, the one with the new buoys: https://charts.example/north-channel',
+      ),
       at(-415, ANA, '🙄'),
-      at(-402, ME, 'I have the chart. The tables I must compute: the old ones still use the gauge at the pier that broke in March, so everything after the 9th is off by some twenty minutes.\n\nGive me until tomorrow noon.', { edited: true }),
+      at(
+        -402,
+        ME,
+        'I have the chart. The tables I must compute: the old ones still use the gauge at the pier that broke in March, so everything after the 9th is off by some twenty minutes.\n\nGive me until tomorrow noon.',
+        { edited: true },
+      ),
       at(-401, ANA, 'Thank you.'),
       at(580, ANA, 'Are the tables in?'),
       at(580.5, ANA, 'I need them by noon.'),

@@ -215,7 +215,7 @@ export class ScriptedTalk implements Conversation {
       return;
     }
     this.#pending.splice(at, 1);
-    const { pending, ...rest } = row;
+    const { pending: _pending, ...rest } = row;
     const sequence = this.#rows.length + 1;
     this.#rows.push({ ...rest, sequence, timeMs: lastTime(this.#rows) + 30_000 });
     state.set({ is: 'SENT' });

@@ -1,7 +1,6 @@
 /** A signed-in session: owns the client. Loaded after sign-in, so the sign-in page stays small. */
-import { type Client, createClient, webLocks } from '@parley/sdk';
+import { type Client, createClient, memoryStore, webLocks } from '@parley/sdk';
 import type { Auth } from '@parley/sdk/auth';
-import { indexedDbStore } from '@parley/sdk/indexeddb';
 import { type ReactNode, useEffect, useState } from 'react';
 import { Brand } from '../art/brand.tsx';
 import { Chat } from '../chat/chat.tsx';
@@ -16,7 +15,7 @@ export interface SessionProps {
 export function Session({ auth, userId, ended }: SessionProps): ReactNode {
   const [client, setClient] = useState<Client | undefined>(undefined);
   useEffect(() => {
-    const made = openClient(auth, userId);
+    const made = openClient(auth);
     const off = made.on('signedOut', ({ reason }) => ended(reason));
     let isGone = false;
     made.start().then(
@@ -46,12 +45,12 @@ export function Session({ auth, userId, ended }: SessionProps): ReactNode {
   return <Chat client={client} signOut={() => void signOut()} />;
 }
 
-function openClient(auth: Auth, userId: string): Client {
+function openClient(auth: Auth): Client {
   const locks = webLocks();
   return createClient({
     url: location.origin,
     credential: (why) => auth.credential(why),
-    store: indexedDbStore({ name: `parley-${userId}` }),
+    store: memoryStore(),
     ...(locks === undefined ? {} : { locks }),
   });
 }

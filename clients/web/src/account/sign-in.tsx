@@ -1,6 +1,7 @@
 /** Sign-in and sign-up: one card on the waterline. Errors stay in place, fields keep their text. */
-import { type FormEvent, type ReactNode, useId, useRef, useState } from 'react';
+import { type SubmitEvent, type ReactNode, useId, useRef, useState } from 'react';
 import { Brand } from '../art/brand.tsx';
+import { codePoints, fieldText } from '../text/form-text.ts';
 import { reasonOf, sentenceOf } from '../text/reason-text.ts';
 
 export interface Entry {
@@ -14,7 +15,7 @@ interface SignInProps {
   /** Why the person is here again, if they were signed in. */
   readonly notice?: string | undefined;
   readonly username?: string | undefined;
-  enter(entry: Entry): Promise<void>;
+  readonly enter: (entry: Entry) => Promise<void>;
 }
 
 interface Trouble {
@@ -33,7 +34,7 @@ export function SignIn(props: SignInProps): ReactNode {
   const form = useRef<HTMLFormElement>(null);
   const isNew = mode === 'sign-up';
 
-  const submit = async (e: FormEvent<HTMLFormElement>): Promise<void> => {
+  const submit = async (e: SubmitEvent<HTMLFormElement>): Promise<void> => {
     e.preventDefault();
     if (isBusy) return;
     const entry = read(e.currentTarget, mode);
@@ -58,31 +59,7 @@ export function SignIn(props: SignInProps): ReactNode {
           {props.notice !== undefined && <p role="status">{props.notice}</p>}
         </div>
         <form ref={form} className="gate-card" noValidate onSubmit={(e) => void submit(e)}>
-          <Field
-            label="Username"
-            name="username"
-            autoComplete="username"
-            defaultValue={props.username}
-            trouble={trouble}
-            note={isNew ? '3 to 50 of a–z, 0–9, dot, dash and underscore.' : undefined}
-            isFirst
-          />
-          {isNew && (
-            <Field
-              label="Name that others see"
-              name="displayName"
-              autoComplete="name"
-              note="Optional. Your username if left empty."
-            />
-          )}
-          <Field
-            label="Password"
-            name="password"
-            type="password"
-            autoComplete={isNew ? 'new-password' : 'current-password'}
-            trouble={trouble}
-            note={isNew ? 'At least 8 characters.' : undefined}
-          />
+          <Fields isNew={isNew} username={props.username} trouble={trouble} />
           {trouble !== undefined && trouble.field === undefined && (
             <p className="error" role="alert">
               {trouble.text}
@@ -100,6 +77,44 @@ export function SignIn(props: SignInProps): ReactNode {
         </form>
       </div>
     </main>
+  );
+}
+
+interface FieldsProps {
+  readonly isNew: boolean;
+  readonly username: string | undefined;
+  readonly trouble: Trouble | undefined;
+}
+
+function Fields({ isNew, username, trouble }: FieldsProps): ReactNode {
+  return (
+    <>
+      <Field
+        label="Username"
+        name="username"
+        autoComplete="username"
+        defaultValue={username}
+        trouble={trouble}
+        note={isNew ? '3 to 50 of a–z, 0–9, dot, dash and underscore.' : undefined}
+        isFirst
+      />
+      {isNew && (
+        <Field
+          label="Name that others see"
+          name="displayName"
+          autoComplete="name"
+          note="Optional. Your username if left empty."
+        />
+      )}
+      <Field
+        label="Password"
+        name="password"
+        type="password"
+        autoComplete={isNew ? 'new-password' : 'current-password'}
+        trouble={trouble}
+        note={isNew ? 'At least 8 characters.' : undefined}
+      />
+    </>
   );
 }
 
@@ -149,22 +164,22 @@ function Field(props: FieldProps): ReactNode {
 }
 
 function read(form: HTMLFormElement, mode: Entry['mode']): Entry {
-  const fields = new FormData(form);
-  const text = (name: string): string => String(fields.get(name) ?? '');
   return {
     mode,
-    username: text('username').trim().toLowerCase(),
-    password: text('password'),
-    displayName: text('displayName').trim(),
+    username: fieldText(form, 'username').trim().toLowerCase(),
+    password: fieldText(form, 'password'),
+    displayName: fieldText(form, 'displayName').trim(),
   };
 }
 
 function judge({ mode, username, password }: Entry): Trouble | undefined {
   if (!USERNAME.test(username))
-    return { field: 'username', text: 'A username has 3 to 50 of a–z, 0–9, dot, dash, underscore.' };
-  const count = [...password].length;
-  if (mode === 'sign-in' && count === 0)
-    return { field: 'password', text: 'Type your password.' };
+    return {
+      field: 'username',
+      text: 'A username has 3 to 50 of a–z, 0–9, dot, dash, underscore.',
+    };
+  const count = codePoints(password);
+  if (mode === 'sign-in' && count === 0) return { field: 'password', text: 'Type your password.' };
   if (mode === 'sign-up' && (count < PASSWORD_MIN || count > PASSWORD_MAX))
     return { field: 'password', text: sentenceOf('WEAK_PASSWORD') };
   return undefined;
@@ -186,7 +201,8 @@ async function attempt(
 }
 
 function troubleOf(reason: string | undefined): Trouble {
-  const text = reason === undefined ? 'The server cannot be reached. Try again.' : sentenceOf(reason);
+  const text =
+    reason === undefined ? 'The server cannot be reached. Try again.' : sentenceOf(reason);
   if (reason === 'USERNAME_TAKEN') return { field: 'username', text };
   if (reason === 'WEAK_PASSWORD') return { field: 'password', text };
   return { text };

@@ -1,5 +1,5 @@
 /** The signed-in shell: three regions beside each other, one at a time on a phone. */
-import type { Client } from '@parley/sdk';
+import type { Client, Conversation } from '@parley/sdk';
 import {
   type ReactNode,
   useCallback,
@@ -82,42 +82,56 @@ export function Chat({ client, signOut }: ChatProps): ReactNode {
           )}
           {(selected !== undefined || isWide) && <StatusTab />}
         </main>
-        {hasInfo && isWide && (
-          <aside className="region region-info" data-region="info" aria-label="Details">
-            <header className="head">
-              <h2 className="brand">Details</h2>
-              <button
-                type="button"
-                className="icon-button"
-                aria-label="Close details"
-                onClick={closeInfo}
-              >
-                <Icon name="close" />
-              </button>
-            </header>
-            <InfoBody conversation={conversation} key={conversation.id} />
-          </aside>
-        )}
+        {hasInfo && isWide && <InfoRegion conversation={conversation} close={closeInfo} />}
       </div>
       {hasInfo && !isWide && (
         <Sheet title="Details" side close={closeInfo}>
           <InfoBody conversation={conversation} key={conversation.id} />
         </Sheet>
       )}
-      {open === 'new' && (
-        <NewConversation close={() => setOpen(undefined)} open={openConversation} />
-      )}
-      {open === 'settings' && (
-        <Settings
-          close={() => setOpen(undefined)}
-          help={() => setOpen('help')}
-          signOut={signOut}
-        />
-      )}
-      {open === 'help' && <Help close={() => setOpen(undefined)} />}
+      <Sheets open={open} show={setOpen} signOut={signOut} />
       <LiveRegion conversationId={selected} />
     </ClientProvider>
   );
+}
+
+interface InfoRegionProps {
+  readonly conversation: Conversation;
+  readonly close: () => void;
+}
+
+function InfoRegion({ conversation, close }: InfoRegionProps): ReactNode {
+  return (
+    <aside className="region region-info" data-region="info" aria-label="Details">
+      <header className="head">
+        <h2 className="brand">Details</h2>
+        <button type="button" className="icon-button" aria-label="Close details" onClick={close}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <InfoBody conversation={conversation} key={conversation.id} />
+    </aside>
+  );
+}
+
+interface SheetsProps {
+  readonly open: Open;
+  readonly show: (open: Open) => void;
+  readonly signOut: () => void;
+}
+
+function Sheets({ open, show, signOut }: SheetsProps): ReactNode {
+  const close = (): void => show(undefined);
+  switch (open) {
+    case 'new':
+      return <NewConversation close={close} open={openConversation} />;
+    case 'settings':
+      return <Settings close={close} help={() => show('help')} signOut={signOut} />;
+    case 'help':
+      return <Help close={close} />;
+    case undefined:
+      return null;
+  }
 }
 
 /** Back to the list, focus on the conversation one came from. */

@@ -11,8 +11,8 @@ import { useName, useStore, useTitle } from './use-store.ts';
 interface ConversationPaneProps {
   readonly conversation: Conversation;
   readonly isInfoOpen: boolean;
-  toggleInfo(): void;
-  leave(): void;
+  readonly toggleInfo: () => void;
+  readonly leave: () => void;
 }
 
 export function ConversationPane(props: ConversationPaneProps): ReactNode {
@@ -57,9 +57,9 @@ function useTimeline(conversation: Conversation): Timeline {
 }
 
 interface Edits {
-  start(key: string): void;
-  startLast(): void;
-  end(): void;
+  readonly start: (key: string) => void;
+  readonly startLast: () => void;
+  readonly end: () => void;
 }
 
 /** An edit borrows the composer; what was being written comes back afterwards. */

@@ -79,7 +79,11 @@ function step(shell: ShellKeys, by: number, filter: 'all' | 'unread'): boolean {
   const { rows } = list.get();
   list.close();
   const from = rows.findIndex((row) => row.id === shell.selected);
-  for (let i = from === -1 && by < 0 ? rows.length - 1 : from + by; rows[i] !== undefined; i += by) {
+  for (
+    let i = from === -1 && by < 0 ? rows.length - 1 : from + by;
+    rows[i] !== undefined;
+    i += by
+  ) {
     const row = rows[i];
     if (row === undefined || (filter === 'unread' && row.unread === 0)) continue;
     openConversation(row.id);

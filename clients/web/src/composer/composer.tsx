@@ -2,7 +2,7 @@
  * The composer. The draft lives in the SDK's store, so it survives a reload, and sending clears it
  * in the transaction that fills the outbox (S4); this component keeps no text of its own.
  */
-import type { Conversation, Info } from '@parley/sdk';
+import type { Conversation, Draft, Info } from '@parley/sdk';
 import {
   type KeyboardEvent,
   type ReactNode,
@@ -13,6 +13,7 @@ import {
 } from 'react';
 import { Icon } from '../art/icons.tsx';
 import { useClient, useStore } from '../chat/use-store.ts';
+import { codePoints } from '../text/form-text.ts';
 import { sentenceOf } from '../text/reason-text.ts';
 import { isSendKey } from './enter-key.ts';
 
@@ -20,11 +21,11 @@ interface ComposerProps {
   readonly conversation: Conversation;
   readonly title: string;
   readonly field: RefObject<HTMLTextAreaElement | null>;
-  sent(): void;
-  editLast(): void;
+  readonly sent: () => void;
+  readonly editLast: () => void;
   /** Gives the field back to what was being written before. */
-  endEdit(): void;
-  leave(): void;
+  readonly endEdit: () => void;
+  readonly leave: () => void;
 }
 
 /** CONTRACT §1: code points of a body. */
@@ -43,57 +44,24 @@ export function Composer(props: ComposerProps): ReactNode {
     if (isEditing) field.current?.focus();
   }, [isEditing, field]);
 
-  const count = draft.text.length > NEARLY_FULL ? [...draft.text].length : draft.text.length;
-  const isSendable = draft.text.trim() !== '' && count <= BODY_MAX && !readOnly;
   const closed = closedText(info);
   if (closed !== undefined && draft.text === '') {
-    return <div className="composer composer-inner composer-closed muted">{closed}</div>;
+    return (
+      <div className="composer">
+        <p className="composer-inner composer-closed muted">{closed}</p>
+      </div>
+    );
   }
-
+  const isSendable = closed === undefined && !readOnly && isSendableText(draft.text);
   const submit = (): void => {
-    if (!isSendable || closed !== undefined) return;
-    const content = { text: { body: draft.text } };
-    if (draft.editOf !== undefined) {
-      conversation.edit(draft.editOf, content);
-      props.endEdit();
-    } else {
-      conversation.send(content);
-      props.sent();
-    }
+    if (!isSendable) return;
+    submitDraft(props, draft);
     field.current?.focus();
   };
-  const onKeyDown = (e: KeyboardEvent<HTMLTextAreaElement>): void => {
-    if (isSendKey(e.nativeEvent, isTouch)) {
-      e.preventDefault();
-      submit();
-    } else if (e.key === 'ArrowUp' && draft.text === '') {
-      e.preventDefault();
-      props.editLast();
-    } else if (e.key === 'Escape' && !e.nativeEvent.isComposing) {
-      if (isEditing) props.endEdit();
-      else props.leave();
-    }
-  };
-
   return (
     <div className="composer">
       <div className="composer-inner">
-        {isEditing && (
-          <div className="composer-note">
-            <Icon name="edit" size={16} />
-            <span className="grow">
-              <strong>Editing</strong> your message
-            </span>
-            <button type="button" className="link-button" onClick={props.endEdit}>
-              Cancel
-            </button>
-          </div>
-        )}
-        {closed !== undefined && (
-          <div className="composer-note">
-            <span className="grow">{closed} What you wrote is kept here to copy.</span>
-          </div>
-        )}
+        <Notes closed={closed} isEditing={isEditing} endEdit={props.endEdit} />
         <div className="composer-row">
           <textarea
             ref={field}
@@ -108,7 +76,7 @@ export function Composer(props: ComposerProps): ReactNode {
               conversation.draft.set({ ...draft, text: e.target.value });
               if (e.target.value !== '' && !isEditing) conversation.setTyping();
             }}
-            onKeyDown={onKeyDown}
+            onKeyDown={(e) => onKey(e, { ...props, isTouch, draft, submit })}
           />
           {closed === undefined && (
             <button
@@ -124,14 +92,84 @@ export function Composer(props: ComposerProps): ReactNode {
             </button>
           )}
         </div>
-        {count > NEARLY_FULL && (
-          <p className={count > BODY_MAX ? 'error' : 'note'} role="status">
-            {count} of {BODY_MAX} characters
-          </p>
-        )}
+        <Length text={draft.text} />
       </div>
     </div>
   );
+}
+
+function submitDraft(props: ComposerProps, draft: Draft): void {
+  const content = { text: { body: draft.text } };
+  if (draft.editOf === undefined) {
+    props.conversation.send(content);
+    props.sent();
+  } else {
+    props.conversation.edit(draft.editOf, content);
+    props.endEdit();
+  }
+}
+
+interface KeyContext extends ComposerProps {
+  readonly isTouch: boolean;
+  readonly draft: Draft;
+  readonly submit: () => void;
+}
+
+function onKey(e: KeyboardEvent<HTMLTextAreaElement>, context: KeyContext): void {
+  const { draft } = context;
+  if (isSendKey(e.nativeEvent, context.isTouch)) {
+    e.preventDefault();
+    context.submit();
+  } else if (e.nativeEvent.isComposing) {
+    return;
+  } else if (e.key === 'ArrowUp' && draft.text === '' && !e.altKey) {
+    e.preventDefault();
+    context.editLast();
+  } else if (e.key === 'Escape') {
+    if (draft.editOf === undefined) context.leave();
+    else context.endEdit();
+  }
+}
+
+interface NotesProps {
+  readonly closed: string | undefined;
+  readonly isEditing: boolean;
+  readonly endEdit: () => void;
+}
+
+function Notes({ closed, isEditing, endEdit }: NotesProps): ReactNode {
+  if (closed !== undefined) {
+    return (
+      <p className="composer-note" role="status">
+        {closed} What you wrote is kept here to copy.
+      </p>
+    );
+  }
+  if (!isEditing) return null;
+  return (
+    <div className="composer-note">
+      <Icon name="edit" size={16} />
+      <span className="grow">Editing your message</span>
+      <button type="button" className="link-button" onClick={endEdit}>
+        Cancel
+      </button>
+    </div>
+  );
+}
+
+function Length({ text }: { text: string }): ReactNode {
+  // A text has at most as many code points as units.
+  if (text.length <= NEARLY_FULL) return null;
+  const count = codePoints(text);
+  return (
+    <p className={count > BODY_MAX ? 'error' : 'note'} role="status">
+      {count} of {BODY_MAX} characters
+    </p>
+  );
+}
+
+function isSendableText(text: string): boolean {
+  return text.trim() !== '' && (text.length <= BODY_MAX || codePoints(text) <= BODY_MAX);
 }
 
 function closedText(info: Info): string | undefined {

@@ -2,7 +2,7 @@
 import type { Conversation, User } from '@parley/sdk';
 import { type ReactNode, useState } from 'react';
 import { Sheet } from '../chat/sheet.tsx';
-import type { Act } from './info-pane.tsx';
+import type { Act } from './member-menu.tsx';
 import { PeoplePicker } from './people-picker.tsx';
 
 interface AddMembersProps {

@@ -1,7 +1,8 @@
 /** Renames a group, in place. */
 import type { Conversation } from '@parley/sdk';
-import { type FormEvent, type ReactNode, useState } from 'react';
+import { type SubmitEvent, type ReactNode, useState } from 'react';
 import { useStore } from '../chat/use-store.ts';
+import { fieldText } from '../text/form-text.ts';
 import { reasonOf, sentenceOf } from '../text/reason-text.ts';
 
 const NAME_MAX = 100;
@@ -18,9 +19,9 @@ export function GroupName({ conversation }: { conversation: Conversation }): Rea
       </button>
     );
   }
-  const save = async (e: FormEvent<HTMLFormElement>): Promise<void> => {
+  const save = async (e: SubmitEvent<HTMLFormElement>): Promise<void> => {
     e.preventDefault();
-    const name = String(new FormData(e.currentTarget).get('name') ?? '').trim();
+    const name = fieldText(e.currentTarget, 'name').trim();
     try {
       if (name !== '' && name !== info.name) await conversation.update({ name });
       setEditing(false);

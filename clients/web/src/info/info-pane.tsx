@@ -7,7 +7,7 @@ import { useClient, useMaybe, useName, useStore, useTitle } from '../chat/use-st
 import { reasonOf, sentenceOf } from '../text/reason-text.ts';
 import { AddMembers } from './add-members.tsx';
 import { GroupName } from './group-name.tsx';
-import { MemberMenu } from './member-menu.tsx';
+import { type Act, MemberMenu } from './member-menu.tsx';
 
 export function InfoBody({ conversation }: { conversation: Conversation }): ReactNode {
   const info = useStore(conversation.info);
@@ -32,9 +32,6 @@ export function InfoBody({ conversation }: { conversation: Conversation }): Reac
     </div>
   );
 }
-
-/** Runs an action on members and says why it did not work. */
-export type Act = (run: () => Promise<void>) => Promise<void>;
 
 function MemberList({ conversation }: { conversation: Conversation }): ReactNode {
   const info = useStore(conversation.info);

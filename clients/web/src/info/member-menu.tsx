@@ -2,8 +2,11 @@
 import type { Conversation, Role } from '@parley/sdk';
 import { type ReactNode, useRef, useState } from 'react';
 import { Icon } from '../art/icons.tsx';
-import type { Act } from './info-pane.tsx';
+import { moveInMenu, openBeside } from '../chat/menu.ts';
 import { roleChoices } from './roles.ts';
+
+/** Runs an action on members and says why it did not work. */
+export type Act = (run: () => Promise<void>) => Promise<void>;
 
 interface MemberMenuProps {
   readonly conversation: Conversation;
@@ -22,18 +25,14 @@ export function MemberMenu(props: MemberMenuProps): ReactNode {
   const choices = roleChoices(props.myRole, props.role);
   if (choices === undefined) return null;
   const open = (): void => {
-    if (menu.current === null || button.current === null) return;
-    menu.current.showPopover();
-    const from = button.current.getBoundingClientRect();
-    const size = menu.current.getBoundingClientRect();
-    const top = from.bottom + size.height < innerHeight ? from.bottom : from.top - size.height;
-    menu.current.style.top = `${top}px`;
-    menu.current.style.left = `${Math.max(8, from.right - size.width)}px`;
-    menu.current.querySelector('button')?.focus();
+    if (menu.current !== null && button.current !== null) openBeside(menu.current, button.current);
   };
-  const choose = (run: () => Promise<void>): void => {
+  const close = (): void => {
     menu.current?.hidePopover();
     button.current?.focus();
+  };
+  const choose = (run: () => Promise<void>): void => {
+    close();
     void props.act(run);
   };
   return (
@@ -56,14 +55,7 @@ export function MemberMenu(props: MemberMenuProps): ReactNode {
         role="menu"
         aria-label={`Actions for ${props.name || 'this member'}`}
         onToggle={(e) => setOpen(e.newState === 'open')}
-        onKeyDown={(e) => {
-          const items = [...e.currentTarget.querySelectorAll<HTMLElement>('button')];
-          const at = items.findIndex((item) => item === document.activeElement);
-          const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
-          if (step === undefined) return;
-          e.preventDefault();
-          items.at((at + step) % items.length)?.focus();
-        }}
+        onKeyDown={(e) => moveInMenu(e, close)}
       >
         {choices.roles.map((role) => (
           <button

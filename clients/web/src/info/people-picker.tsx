@@ -18,9 +18,7 @@ export function PeoplePicker(props: PeoplePickerProps): ReactNode {
   const me = useClient().me.get().userId;
   const [text, setText] = useState('');
   const found = usePeopleSearch(text);
-  const users = found.users.filter(
-    (user) => user.userId !== me && !props.without.has(user.userId),
-  );
+  const users = found.users.filter((user) => user.userId !== me && !props.without.has(user.userId));
   const isPicked = (user: User): boolean => props.picked.some((p) => p.userId === user.userId);
   const toggle = (user: User): void => {
     props.pick(
@@ -44,21 +42,7 @@ export function PeoplePicker(props: PeoplePickerProps): ReactNode {
           onChange={(e) => setText(e.target.value)}
         />
       </div>
-      {props.picked.length > 0 && (
-        <div className="picked" role="group" aria-label="Picked">
-          {props.picked.map((user) => (
-            <button
-              type="button"
-              key={user.userId}
-              aria-label={`Leave out ${user.displayName || user.username}`}
-              onClick={() => toggle(user)}
-            >
-              <bdi className="clip">{user.displayName || user.username}</bdi>
-              <Icon name="close" size={14} />
-            </button>
-          ))}
-        </div>
-      )}
+      {props.picked.length > 0 && <Picked users={props.picked} drop={toggle} />}
       {users.length > 0 && (
         <ul className="card-list people-scroll">
           {users.map((user) => (
@@ -88,5 +72,28 @@ export function PeoplePicker(props: PeoplePickerProps): ReactNode {
         </p>
       )}
     </>
+  );
+}
+
+interface PickedProps {
+  readonly users: readonly User[];
+  readonly drop: (user: User) => void;
+}
+
+function Picked({ users, drop }: PickedProps): ReactNode {
+  return (
+    <div className="picked" role="group" aria-label="Picked">
+      {users.map((user) => (
+        <button
+          type="button"
+          key={user.userId}
+          aria-label={`Leave out ${user.displayName || user.username}`}
+          onClick={() => drop(user)}
+        >
+          <bdi className="clip">{user.displayName || user.username}</bdi>
+          <Icon name="close" size={14} />
+        </button>
+      ))}
+    </div>
   );
 }

@@ -108,8 +108,8 @@ function useVisibleRows(list: ListWindow, box: RefObject<HTMLElement | null>): (
 
 interface Roving {
   readonly active: number;
-  setActive(index: number): void;
-  onKeyDown(e: KeyboardEvent): void;
+  readonly setActive: (index: number) => void;
+  readonly onKeyDown: (e: KeyboardEvent) => void;
 }
 
 function useRoving(

@@ -43,28 +43,7 @@ export function ListPane(props: ListPaneProps): ReactNode {
   };
   return (
     <>
-      <header className="head">
-        <h1 className="brand">
-          <Brand />
-          Parley
-        </h1>
-        <button
-          type="button"
-          className="icon-button"
-          aria-label="Settings"
-          onClick={props.settings}
-        >
-          <Icon name="gear" />
-        </button>
-        <button
-          type="button"
-          className="icon-button"
-          aria-label="New conversation"
-          onClick={props.start}
-        >
-          <Icon name="plus" />
-        </button>
-      </header>
+      <ListHead start={props.start} settings={props.settings} />
       <div className="find" role="search">
         <Icon name="find" />
         <input
@@ -82,18 +61,7 @@ export function ListPane(props: ListPaneProps): ReactNode {
       </div>
       {text.trim() === '' ? (
         <>
-          <div className="filters" role="group" aria-label="Show">
-            {FILTERS.map((choice) => (
-              <button
-                type="button"
-                key={choice.filter}
-                aria-pressed={filter === choice.filter}
-                onClick={() => setFilter(choice.filter)}
-              >
-                {choice.label}
-              </button>
-            ))}
-          </div>
+          <Filters filter={filter} choose={setFilter} />
           <ConversationList
             key={filter}
             filter={filter}
@@ -106,6 +74,50 @@ export function ListPane(props: ListPaneProps): ReactNode {
         <FindResults text={text} open={open} message={message} />
       )}
     </>
+  );
+}
+
+function ListHead(props: Pick<ListPaneProps, 'start' | 'settings'>): ReactNode {
+  return (
+    <header className="head">
+      <h1 className="brand">
+        <Brand />
+        Parley
+      </h1>
+      <button type="button" className="icon-button" aria-label="Settings" onClick={props.settings}>
+        <Icon name="gear" />
+      </button>
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="New conversation"
+        onClick={props.start}
+      >
+        <Icon name="plus" />
+      </button>
+    </header>
+  );
+}
+
+interface FiltersProps {
+  readonly filter: Filter;
+  readonly choose: (filter: Filter) => void;
+}
+
+function Filters({ filter, choose }: FiltersProps): ReactNode {
+  return (
+    <div className="filters" role="group" aria-label="Show">
+      {FILTERS.map((choice) => (
+        <button
+          type="button"
+          key={choice.filter}
+          aria-pressed={filter === choice.filter}
+          onClick={() => choose(choice.filter)}
+        >
+          {choice.label}
+        </button>
+      ))}
+    </div>
   );
 }
 

@@ -76,7 +76,12 @@ function Preview({ row }: { row: ConversationRow }): ReactNode {
       </span>
     );
   }
-  if (last === undefined) return <span className="preview clip" dir="auto">No messages yet</span>;
+  if (last === undefined)
+    return (
+      <span className="preview clip" dir="auto">
+        No messages yet
+      </span>
+    );
   return (
     <span className="preview clip" dir="auto">
       {state !== undefined && <Tick is={state.is} />}

@@ -1,9 +1,10 @@
 /** Settings: profile, appearance, where one is signed in, sign-out. */
 import type { Session } from '@parley/sdk';
-import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from 'react';
+import { type SubmitEvent, type ReactNode, useCallback, useEffect, useState } from 'react';
 import { FlagAvatar } from '../art/flag.tsx';
 import { Sheet } from '../chat/sheet.tsx';
 import { useClient, useStore } from '../chat/use-store.ts';
+import { fieldText } from '../text/form-text.ts';
 import { reasonOf, sentenceOf } from '../text/reason-text.ts';
 import { shortOf } from '../text/times.ts';
 import { chooseTheme, readTheme, THEMES, type Theme } from './theme.ts';
@@ -34,9 +35,9 @@ function Profile(): ReactNode {
   const client = useClient();
   const me = useStore(client.me);
   const [note, setNote] = useState<string | undefined>(undefined);
-  const save = async (e: FormEvent<HTMLFormElement>): Promise<void> => {
+  const save = async (e: SubmitEvent<HTMLFormElement>): Promise<void> => {
     e.preventDefault();
-    const displayName = String(new FormData(e.currentTarget).get('displayName') ?? '').trim();
+    const displayName = fieldText(e.currentTarget, 'displayName').trim();
     try {
       await client.me.update({ displayName });
       setNote('Saved.');

@@ -15,11 +15,7 @@ export function StatusTab(): ReactNode {
         <div className="status-tab" data-status={status.is}>
           <span>{statusText(status)}</span>
           {status.is === 'follower' && (
-            <button
-              type="button"
-              className="link-button"
-              onClick={() => void client.takeOver()}
-            >
+            <button type="button" className="link-button" onClick={() => void client.takeOver()}>
               Use here
             </button>
           )}

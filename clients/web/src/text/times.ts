@@ -1,7 +1,11 @@
 /** How times read. Server times only: a device's clock never labels or orders a row (CLIENT S2). */
 
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short' });
+const day = new Intl.DateTimeFormat(undefined, {
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+});
 const dayAndYear = new Intl.DateTimeFormat(undefined, {
   weekday: 'short',
   day: 'numeric',

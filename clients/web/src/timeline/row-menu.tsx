@@ -1,20 +1,21 @@
 /** The menu of a row: a native popover, closed by Esc or a click elsewhere, focus returns to the row. */
 import type { Conversation, MessageRow, Row } from '@parley/sdk';
 import {
-  type KeyboardEvent,
   type ReactNode,
   type Ref,
+  type RefObject,
   useImperativeHandle,
   useRef,
   useState,
 } from 'react';
 import { flushSync } from 'react-dom';
 import { Icon } from '../art/icons.tsx';
+import { moveInMenu, openBeside } from '../chat/menu.ts';
 import { sentenceOf } from '../text/reason-text.ts';
 import { textOf } from './message-row.tsx';
 
 export interface RowMenuHandle {
-  open(key: string, near: HTMLElement): void;
+  readonly open: (key: string, near: HTMLElement) => void;
 }
 
 interface RowMenuProps {
@@ -39,19 +40,20 @@ export function RowMenu(props: RowMenuProps): ReactNode {
       origin.current = near.closest<HTMLElement>('[data-key]');
       flushSync(() => setKey(next));
       if (menu.querySelector('button') === null) return;
-      menu.showPopover();
-      placeBeside(menu, near);
-      menu.querySelector('button')?.focus();
+      openBeside(menu, near);
     },
   }));
   const close = (): void => {
     popover.current?.hidePopover();
     origin.current?.focus({ preventScroll: true });
   };
-  const actions = row === undefined ? [] : actionsOf(row, props, () => {
-    confirm.current?.showModal();
-    confirm.current?.querySelector<HTMLElement>('.danger')?.focus();
-  });
+  const actions =
+    row === undefined
+      ? []
+      : actionsOf(row, props, () => {
+          confirm.current?.showModal();
+          confirm.current?.querySelector<HTMLElement>('.danger')?.focus();
+        });
   return (
     <>
       <div
@@ -81,25 +83,35 @@ export function RowMenu(props: RowMenuProps): ReactNode {
           </button>
         ))}
       </div>
-      <dialog className="card" ref={confirm} aria-labelledby="delete-title">
-        <div className="sheet-body">
-          <h2 id="delete-title">Delete this message for everyone?</h2>
-          <p className="muted">Its text is erased. That it was there stays visible.</p>
-        </div>
-        <form className="sheet-foot" method="dialog">
-          <button className="button" type="submit">
-            Keep
-          </button>
-          <button
-            className="button danger"
-            type="submit"
-            onClick={() => row !== undefined && props.conversation.remove(row.key, 'all')}
-          >
-            Delete
-          </button>
-        </form>
-      </dialog>
+      <DeleteDialog
+        dialog={confirm}
+        remove={() => row !== undefined && props.conversation.remove(row.key, 'all')}
+      />
     </>
+  );
+}
+
+interface DeleteDialogProps {
+  readonly dialog: RefObject<HTMLDialogElement | null>;
+  readonly remove: () => void;
+}
+
+function DeleteDialog({ dialog, remove }: DeleteDialogProps): ReactNode {
+  return (
+    <dialog className="card" ref={dialog} aria-labelledby="delete-title">
+      <div className="sheet-body">
+        <h2 id="delete-title">Delete this message for everyone?</h2>
+        <p className="muted">Its text is erased. That it was there stays visible.</p>
+      </div>
+      <form className="sheet-foot" method="dialog">
+        <button className="button" type="submit">
+          Keep
+        </button>
+        <button className="button danger" type="submit" onClick={remove}>
+          Delete
+        </button>
+      </form>
+    </dialog>
   );
 }
 
@@ -108,7 +120,7 @@ interface Action {
   readonly label: string;
   readonly icon: 'edit' | 'copy' | 'trash' | 'send' | 'close';
   readonly keys?: string;
-  run(): void;
+  readonly run: () => void;
 }
 
 function actionsOf(row: MessageRow, props: RowMenuProps, askDelete: () => void): Action[] {
@@ -120,11 +132,22 @@ function actionsOf(row: MessageRow, props: RowMenuProps, askDelete: () => void):
     actions.push({ does: 'retry', label: 'Send again', icon: 'send', run: () => pending.retry() });
   }
   if (pending !== undefined) {
-    actions.push({ does: 'cancel', label: 'Do not send', icon: 'close', run: () => pending.cancel() });
+    actions.push({
+      does: 'cancel',
+      label: 'Do not send',
+      icon: 'close',
+      run: () => pending.cancel(),
+    });
   }
   const { key } = row;
   if (row.mine && pending === undefined) {
-    actions.push({ does: 'edit', label: 'Edit', icon: 'edit', keys: 'E', run: () => props.edit(key) });
+    actions.push({
+      does: 'edit',
+      label: 'Edit',
+      icon: 'edit',
+      keys: 'E',
+      run: () => props.edit(key),
+    });
   }
   const text = textOf(row);
   actions.push({
@@ -150,29 +173,4 @@ function FailureNote({ row }: { row: MessageRow }): ReactNode {
   const state = row.pending?.state.get();
   if (state?.is !== 'FAILED') return null;
   return <p className="error menu-note">Not sent. {sentenceOf(state.reason)}</p>;
-}
-
-function moveInMenu(e: KeyboardEvent<HTMLElement>, close: () => void): void {
-  const items = [...e.currentTarget.querySelectorAll<HTMLElement>('[role="menuitem"]')];
-  const at = items.findIndex((item) => item === document.activeElement);
-  const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[e.key];
-  if (next !== undefined) items.at(next % items.length)?.focus();
-  else if (e.key === 'Escape' || e.key === 'Tab') close();
-  else return;
-  e.preventDefault();
-  e.stopPropagation();
-}
-
-const GAP_PX = 4;
-const EDGE_PX = 8;
-
-/** Below what was pressed, at its end side; above where there is no room. */
-function placeBeside(menu: HTMLElement, near: HTMLElement): void {
-  const from = near.getBoundingClientRect();
-  const size = menu.getBoundingClientRect();
-  const below = from.bottom + GAP_PX;
-  const top = below + size.height < innerHeight ? below : from.top - size.height - GAP_PX;
-  const left = Math.min(Math.max(EDGE_PX, from.right - size.width), innerWidth - size.width - EDGE_PX);
-  menu.style.top = `${Math.min(Math.max(EDGE_PX, top), innerHeight - size.height - EDGE_PX)}px`;
-  menu.style.left = `${left}px`;
 }

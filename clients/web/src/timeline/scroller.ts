@@ -17,8 +17,8 @@ export interface Anchor {
 
 export interface ScrollerHooks {
   /** The reader stopped, or stands at an edge. */
-  quiet(): void;
-  moved(): void;
+  readonly quiet: () => void;
+  readonly moved: () => void;
 }
 
 export class Scroller {

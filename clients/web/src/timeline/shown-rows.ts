@@ -70,7 +70,10 @@ export function trim(rows: readonly Keyed[], shown: Shown, reader: 'older' | 'ne
 export function around(rows: readonly Keyed[], key: string): Shown {
   const at = rows.findIndex((row) => row.key === key);
   if (at === -1 || at >= rows.length - START_COUNT) {
-    return { from: rows[Math.max(0, Math.min(at - STEP, rows.length - START_COUNT))]?.key, to: undefined };
+    return {
+      from: rows[Math.max(0, Math.min(at - STEP, rows.length - START_COUNT))]?.key,
+      to: undefined,
+    };
   }
   return { from: rows[Math.max(0, at - STEP)]?.key, to: rows[at + START_COUNT]?.key };
 }

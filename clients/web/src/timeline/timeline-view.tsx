@@ -19,7 +19,7 @@ import { type Item, itemsOf, pendingCountOf } from './items.ts';
 import { DayMark, HoleMark, NewMark, TideMark } from './marks.tsx';
 import { MessageArticle, ServiceArticle } from './message-row.tsx';
 import { RowMenu, type RowMenuHandle } from './row-menu.tsx';
-import { hasOlder, useReading } from './use-reading.ts';
+import { hasOlder, type Reading, useReading } from './use-reading.ts';
 import { useReadMarks } from './use-read-marks.ts';
 import { useTideMark } from './use-tide-mark.ts';
 
@@ -89,21 +89,24 @@ export function TimelineView(props: TimelineViewProps): ReactNode {
           ))}
         </div>
       </div>
-      {!reading.isFollowing && shown.length > 0 && (
-        <button type="button" className="jump" onClick={reading.toEnd}>
-          <span className="sr-only">
-            {reading.below > 0 ? `${reading.below} below. ` : ''}Go to the newest message
-          </span>
-          <Icon name="down" />
-          {reading.below > 0 && (
-            <span className="badge" aria-hidden="true" data-below={reading.below}>
-              {reading.below > 999 ? '999+' : reading.below}
-            </span>
-          )}
-        </button>
-      )}
+      {!reading.isFollowing && shown.length > 0 && <JumpButton reading={reading} />}
       <RowMenu ref={menu} conversation={conversation} rows={shown} edit={props.edit} />
     </div>
+  );
+}
+
+function JumpButton({ reading }: { reading: Reading }): ReactNode {
+  const { below } = reading;
+  return (
+    <button type="button" className="jump" onClick={reading.toEnd}>
+      <span className="sr-only">{below > 0 ? `${below} below. ` : ''}Go to the newest message</span>
+      <Icon name="down" />
+      {below > 0 && (
+        <span className="badge" aria-hidden="true" data-below={below}>
+          {below > 999 ? '999+' : below}
+        </span>
+      )}
+    </button>
   );
 }
 
@@ -239,7 +242,7 @@ interface RowKeyContext {
   readonly edit: (key: string) => void;
   readonly leave: () => void;
   readonly openMenu: (key: string, near: HTMLElement) => void;
-  readonly reading: ReturnType<typeof useReading>;
+  readonly reading: Reading;
 }
 
 /** Keys on a row; true when the key was one. */

@@ -52,8 +52,7 @@ export function useReadMarks(
 /** A row taller than the view counts once it fills half of the view. */
 function isHalfSeen(entry: IntersectionObserverEntry, root: HTMLElement): boolean {
   return (
-    entry.intersectionRatio >= HALF ||
-    entry.intersectionRect.height >= root.clientHeight * HALF
+    entry.intersectionRatio >= HALF || entry.intersectionRect.height >= root.clientHeight * HALF
   );
 }
 

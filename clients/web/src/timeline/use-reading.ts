@@ -4,7 +4,7 @@
  */
 import type { Timeline, TimelineState } from '@parley/sdk';
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
-import { Scroller } from './scroller.ts';
+import { Scroller, type ScrollerHooks } from './scroller.ts';
 import {
   AT_END,
   around,
@@ -23,9 +23,9 @@ export interface Reading {
   readonly isFollowing: boolean;
   /** Others' messages below what stands in the page. */
   readonly below: number;
-  toEnd(): void;
-  toRow(row: HTMLElement): void;
-  grow(edge: 'older' | 'newer'): void;
+  readonly toEnd: () => void;
+  readonly toRow: (row: HTMLElement) => void;
+  readonly grow: (edge: 'older' | 'newer') => void;
 }
 
 /** Where the unread line stands at opening, from the top of the box. */
@@ -79,13 +79,7 @@ export function useReading(
     if (trimmed !== shown) setShown(trimmed);
   }, []);
 
-  useLayoutEffect(() => {
-    if (box.current === null) return;
-    const pane = new Scroller(box.current, { quiet, moved });
-    scroller.current = pane;
-    pane.start();
-    return () => pane.stop();
-  }, [box, quiet, moved]);
+  useScroller(box, scroller, { quiet, moved });
 
   const { from, to } = sliceOf(state.rows, shown);
   useLayoutEffect(() => {
@@ -111,6 +105,20 @@ export function useReading(
 
   const isFollowing = shown.to === undefined && state.atEnd;
   return { from, to, isFollowing, below: belowOf(state, to), toEnd, toRow, grow };
+}
+
+function useScroller(
+  box: RefObject<HTMLElement | null>,
+  scroller: RefObject<Scroller | undefined>,
+  { quiet, moved }: ScrollerHooks,
+): void {
+  useLayoutEffect(() => {
+    if (box.current === null) return;
+    const pane = new Scroller(box.current, { quiet, moved });
+    scroller.current = pane;
+    pane.start();
+    return () => pane.stop();
+  }, [box, scroller, quiet, moved]);
 }
 
 export function hasOlder(state: TimelineState): boolean {
