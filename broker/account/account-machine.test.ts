@@ -127,7 +127,10 @@ describe('an account', () => {
     assert.equal(accounts.ids('open').length, 600);
     accounts.apply(membership(id(300, 3), 2, false));
     const pages = accounts.machine.takeDirty();
-    assert.deepEqual(pages.map((page) => page.page).sort(), [0, 2]);
+    assert.deepEqual(
+      pages.map((page) => page.page).sort((a, b) => a - b),
+      [0, 2],
+    );
     assert.deepEqual(accounts.ids('left'), [hex(id(300, 3))]);
   });
 

@@ -230,7 +230,7 @@ class Trio {
   readonly leader: Shard = new Shard();
   readonly follower: Shard = new Shard();
   readonly models: readonly ModelConversation[];
-  #waiting: { readonly entry: Uint8Array; readonly then: (applied: Applied) => void }[] = [];
+  #waiting: { readonly entry: Uint8Array; readonly judge: (applied: Applied) => void }[] = [];
   #taken: readonly DirtyUnit[] | undefined;
 
   constructor(membersMax: number) {
@@ -253,7 +253,7 @@ class Trio {
     this.leader.nowMs += step.waitMs;
     const stampMs = this.leader.nowMs + 1;
     const entry = this.leader.propose(encode(place, by, order));
-    const then = (applied: Applied): void => {
+    const judge = (applied: Applied): void => {
       this.#chore(step.chore);
       assert.equal(told(applied), model.apply(by, order, stampMs), JSON.stringify(order));
       this.follower.meet(entry);
@@ -261,11 +261,11 @@ class Trio {
       const followed = this.follower.commit(entry);
       assert.deepEqual(followed, applied);
     };
-    this.#waiting.push({ entry, then });
+    this.#waiting.push({ entry, judge });
   }
 
   settle(): void {
-    for (const { entry, then } of this.#waiting) then(this.leader.commit(entry));
+    for (const { entry, judge } of this.#waiting) judge(this.leader.commit(entry));
     this.#waiting = [];
   }
 
