@@ -186,6 +186,14 @@ export class StoreLink implements Metered {
     this.#writer.write({ kind: RECORD.unroutes }, payload);
   }
 
+  /** Rows of these conversations come to this Link, whoever is connected; or no more. */
+  subscribe(conversations: readonly Uint8Array[], isOn: boolean): void {
+    if (this.#link === undefined || conversations.length === 0) return;
+    const payload = new Uint8Array(conversations.length * 16);
+    for (const [i, conversation] of conversations.entries()) payload.set(conversation, i * 16);
+    this.#writer.write({ kind: isOn ? RECORD.subscribe : RECORD.unsubscribe }, payload);
+  }
+
   /** Ships what was packed in this turn. */
   flush(): void {
     this.#writer.flush();

@@ -1,0 +1,113 @@
+/**
+ * Broker.Publish: sends on behalf of users, answered in the order of the requests, exactly one each.
+ * At most PUBLISH_IN_FLIGHT are under way; then the stream is not read, and HTTP/2 holds it back.
+ */
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { ParleyError } from '../../core/errors.ts';
+import { encodeId, messageIdRaw, parseId } from '../../core/ids.ts';
+import { NO_ID } from '../../core/command.ts';
+import type { Fields } from '../../proto/codec.ts';
+import type {
+  PublishRequest,
+  PublishResponse,
+} from '../../proto/gen/parley/broker/v1/broker_pb.ts';
+import type { KnownUsers } from '../known-users.ts';
+import { prepareSend } from '../session/send.ts';
+import type { Caller, Commit, Surroundings } from '../session/session-contract.ts';
+import type { StoreLink } from '../store-link.ts';
+import { publishError, refusalOf, type Received } from './grpc-calls.ts';
+
+export const PUBLISH_IN_FLIGHT = 1024;
+
+export interface PublishParts {
+  readonly link: StoreLink;
+  readonly users: KnownUsers;
+  readonly surroundings: Surroundings;
+}
+
+type PublishStream = ServerDuplexStream<Received<PublishRequest>, Fields<PublishResponse>>;
+
+export function publish(stream: PublishStream, parts: PublishParts): void {
+  // Answers wait here until everything before them has been answered.
+  const order: { answer: Fields<PublishResponse> | undefined }[] = [];
+  let hasEnded = false;
+  const release = (): void => {
+    while (order[0]?.answer !== undefined) stream.write(order.shift()?.answer ?? {});
+    if (order.length < PUBLISH_IN_FLIGHT) stream.resume();
+    if (hasEnded && order.length === 0) stream.end();
+  };
+  stream.on('data', (request: Received<PublishRequest>) => {
+    const place: (typeof order)[number] = { answer: undefined };
+    order.push(place);
+    if (order.length >= PUBLISH_IN_FLIGHT) stream.pause();
+    one(request, parts, (answer) => {
+      place.answer = answer;
+      release();
+    });
+  });
+  stream.on('end', () => {
+    hasEnded = true;
+    release();
+  });
+  // The caller went away: what is under way is committed or not, and he asks again.
+  stream.on('error', () => undefined);
+}
+
+function one(
+  request: Received<PublishRequest>,
+  parts: PublishParts,
+  done: (answer: Fields<PublishResponse>) => void,
+): void {
+  const refuse = (error: ParleyError): void => done(publishError(error));
+  try {
+    if (request instanceof ParleyError) return refuse(request);
+    if (request.send === undefined)
+      throw new ParleyError('BAD_FIELD', 'send is missing', { field: 'send' });
+    const caller = callerOf(request.as);
+    const send = prepareSend(request.send, caller, parts.surroundings);
+    const commit = (isUnknown: boolean): void =>
+      parts.link.command(send.command(isUnknown ? 'USER_UNKNOWN' : undefined), (outcome) =>
+        outcome instanceof ParleyError
+          ? refuse(outcome)
+          : done({ commit: commitOf(outcome, send) }),
+      );
+    const asked = send.peer === undefined ? [caller.user] : [caller.user, send.peer];
+    parts.users.unknown(asked, (outcome) =>
+      outcome instanceof ParleyError ? refuse(outcome) : commit(outcome.length > 0),
+    );
+  } catch (error) {
+    refuse(refusalOf(error));
+  }
+}
+
+function commitOf(
+  commit: Commit,
+  send: { conversation: Uint8Array; conversationId: string },
+): NonNullable<Fields<PublishResponse>['commit']> {
+  const messageId = encodeId(
+    'msg',
+    messageIdRaw(commit.timeMs, commit.sequence, send.conversation),
+  );
+  return { ...commit, conversationId: send.conversationId, messageId };
+}
+
+/** A user in whose name a service speaks: no device of his did it. */
+function callerOf(as: string): Caller {
+  if (as === '')
+    throw new ParleyError(
+      'BAD_FIELD',
+      'a service has no user of its own: say whose name it speaks in',
+      { field: 'as' },
+    );
+  const user = parseId('usr', as, 'as');
+  return {
+    userId: as,
+    user,
+    deviceId: '',
+    device: NO_ID,
+    sessionId: '',
+    session: NO_ID,
+    scopes: ['act_as'],
+    expiresAtMs: Infinity,
+  };
+}
