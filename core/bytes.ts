@@ -79,23 +79,27 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#room(1), value);
+    const at = this.#room(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#room(2), value, true);
+    const at = this.#room(2);
+    this.#view.setUint16(at, value, true);
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#room(4), value, true);
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
     return this;
   }
 
   u53(value: number): this {
     invariant(value >= 0 && value <= Number.MAX_SAFE_INTEGER, 'bytes.u53-range', { value });
-    writeU53(this.#view, this.#room(8), value);
+    const at = this.#room(8);
+    writeU53(this.#view, at, value);
     return this;
   }
 
@@ -119,6 +123,7 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#at);
   }
 
+  /** May replace the buffer: take the place first, then the view. */
   #room(count: number): number {
     const at = this.#at;
     this.#at = at + count;

@@ -411,7 +411,7 @@ describe('the conversation machine', () => {
     [4, 'members in the header'],
     [20, 'members in pages'],
   ] as const)
-    it(`${title} (${where}; G2, G3, G5, G6; CONTRACT §9 cases 17, 43, 45)`, function () {
+    it(`${title} (${where}; R036, R138, R139, R140, G2, G3, G5, G6; CONTRACT §9 cases 17, 43, 45)`, function () {
       this.timeout(60_000);
       fc.assert(
         fc.property(fc.array(step, { minLength: 1, maxLength: 200, size: 'max' }), (steps) => {

@@ -14,7 +14,7 @@ import {
 } from './test-kit.ts';
 
 describe('a send', () => {
-  it('makes its direct by the first message, and both are members (R016, CONTRACT §1)', () => {
+  it('makes its direct by the first message, and both are members (R001, CONTRACT §1)', () => {
     const direct = new Direct();
     const { shard, id, a, b } = direct;
     const first = direct.send(a);
@@ -90,7 +90,7 @@ describe('a send', () => {
     assert.deepEqual(shard.machine.view(id)?.peer(me), me);
   });
 
-  it('again is answered as at first, and no row is appended (G5, CONTRACT §9 case 6)', () => {
+  it('again is answered as at first, and no row is appended (R138, G5, CONTRACT §9 case 6)', () => {
     const direct = new Direct();
     const first = direct.send(direct.a);
     const outbox = direct.outboxOf(direct.a);
