@@ -6,7 +6,10 @@ import { ByteReader, ByteWriter } from './bytes.ts';
 import { ParleyError, isReason } from './errors.ts';
 import { invariant } from './invariant.ts';
 
-export function encodeError(error: ParleyError): Uint8Array {
+/** What an error says; a ParleyError is one. Refusals in masses are made without a stack trace. */
+export type Refusal = Pick<ParleyError, 'reason' | 'message' | 'details' | 'retryAfterMs'>;
+
+export function encodeError(error: Refusal): Uint8Array {
   const details = Object.entries(error.details);
   const out = new ByteWriter(128).text(error.reason).text(error.message);
   out.u53(error.retryAfterMs ?? 0).u16(details.length);

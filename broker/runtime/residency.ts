@@ -1,0 +1,189 @@
+/**
+ * Brings state from the store into the machines: what is asked for in one turn is one batch. What
+ * the store does not hold becomes known as absent, so a first message costs one look-up more, not a
+ * scan. Nothing that is not resident changes meanwhile (apply needs it resident), so what a batch
+ * read cannot be older than what it fills.
+ */
+import type { Timers } from '../../core/clock.ts';
+import { EMPTY } from '../../core/bytes.ts';
+import { IdMap } from '../../core/id-map.ts';
+import type { Tasks } from '../../core/tasks.ts';
+import type { StateEntry, StateStore } from '../../storage-engine/contract.ts';
+import { accountRange, headerKey, headerUnitsRange } from '../../storage-engine/keys.ts';
+import type { AccountMachine } from '../account/contract.ts';
+import type { ConversationMachine, StateUnit } from '../conversation/contract.ts';
+
+/** Ids of one batch of look-ups. */
+export const LOAD_BATCH_MAX = 256;
+/** Batches under way at once, so that a burst leaves threads of the pool to others. */
+export const LOAD_BATCHES_MAX = 4;
+const RANGES_AT_ONCE = 16;
+
+interface Load {
+  readonly id: Uint8Array;
+  /** Exactly one of these. */
+  readonly machine: ConversationMachine | undefined;
+  readonly accounts: AccountMachine | undefined;
+  readonly done: (() => void)[];
+}
+
+export interface ResidencyOptions {
+  readonly state: StateStore;
+  readonly timers: Timers;
+  readonly tasks: Tasks;
+  /** Resident bytes of all machines together; above it the least recently used go. */
+  readonly bytesMax: number;
+  readonly machines: readonly ConversationMachine[];
+}
+
+export class Residency {
+  readonly #options: ResidencyOptions;
+  readonly #conversations = new IdMap<Load>();
+  readonly #accounts = new IdMap<Load>();
+  #wanted: Load[] = [];
+  #isArmed = false;
+  #running = 0;
+  loads = 0;
+  evictions = 0;
+
+  constructor(options: ResidencyOptions) {
+    this.#options = options;
+  }
+
+  get residentBytes(): number {
+    let bytes = 0;
+    for (const machine of this.#options.machines) bytes += machine.residentBytes;
+    return bytes;
+  }
+
+  /** Calls `done` in a later turn, when the conversation is resident or known as absent. */
+  conversation(machine: ConversationMachine, raw: Uint8Array, done: () => void): void {
+    this.#want(this.#conversations, raw, { machine, accounts: undefined }, done);
+  }
+
+  account(accounts: AccountMachine, user: Uint8Array, done: () => void): void {
+    this.#want(this.#accounts, user, { machine: undefined, accounts }, done);
+  }
+
+  /** Gives up the least recently used of what is clean, down to nine tenths of the bound. */
+  shrink(): void {
+    const { bytesMax, machines } = this.#options;
+    let excess = this.residentBytes - bytesMax;
+    if (excess <= 0) return;
+    excess += bytesMax / 10;
+    const share = Math.ceil(excess / machines.length);
+    for (const machine of machines) {
+      const target = machine.residentBytes - share;
+      const ids: Uint8Array[] = [];
+      const average = machine.residentBytes / Math.max(1, machine.residentCount);
+      const wanted = Math.ceil(share / Math.max(1, average));
+      machine.eachEvictable((id) => {
+        ids.push(id.slice());
+        return ids.length < wanted;
+      });
+      for (const id of ids) {
+        if (machine.residentBytes <= target) break;
+        if (machine.evict(id)) this.evictions++;
+      }
+    }
+  }
+
+  #want(
+    loads: IdMap<Load>,
+    id: Uint8Array,
+    into: Pick<Load, 'machine' | 'accounts'>,
+    done: () => void,
+  ): void {
+    const known = loads.get(id);
+    if (known !== undefined) {
+      known.done.push(done);
+      return;
+    }
+    const load: Load = { id: id.slice(), ...into, done: [done] };
+    loads.set(load.id, load);
+    this.#wanted.push(load);
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#isArmed || this.#wanted.length === 0 || this.#running >= LOAD_BATCHES_MAX) return;
+    this.#isArmed = true;
+    this.#options.timers.soon(() => {
+      this.#isArmed = false;
+      const batch = this.#wanted.splice(0, LOAD_BATCH_MAX);
+      this.#running++;
+      this.#options.tasks.run('store.load', () => this.#run(batch));
+      this.#arm();
+    });
+  }
+
+  async #run(batch: readonly Load[]): Promise<void> {
+    const units = await this.#read(batch);
+    this.#running--;
+    this.loads += batch.length;
+    for (const [i, load] of batch.entries()) {
+      const entries = units[i] ?? [];
+      if (load.machine !== undefined) {
+        this.#conversations.delete(load.id);
+        if (!load.machine.isResident(load.id)) load.machine.load(load.id, entries.map(toUnit));
+      } else if (load.accounts !== undefined) {
+        this.#accounts.delete(load.id);
+        if (!load.accounts.isResident(load.id)) load.accounts.load(load.id, entries.map(toPage));
+      }
+    }
+    this.#arm();
+    for (const load of batch) for (const done of load.done) done();
+    this.shrink();
+  }
+
+  /** A look-up by key tells absent ones cheaply (filters); only present ones are worth a range. */
+  async #read(batch: readonly Load[]): Promise<(readonly StateEntry[])[]> {
+    const { state } = this.#options;
+    const found: (readonly StateEntry[])[] = batch.map(() => []);
+    const headers = batch.map((load, i) => ({ load, i })).filter(({ load }) => load.machine);
+    const present = await state.getMany(headers.map(({ load }) => headerKey(load.id)));
+    const ranges: number[] = [];
+    for (const [k, { i }] of headers.entries()) if (present[k] !== undefined) ranges.push(i);
+    for (const [i, load] of batch.entries()) if (load.accounts !== undefined) ranges.push(i);
+    for (let from = 0; from < ranges.length; from += RANGES_AT_ONCE) {
+      const part = ranges.slice(from, from + RANGES_AT_ONCE);
+      await Promise.all(
+        part.map(async (i) => {
+          const load = batch[i];
+          if (load === undefined) return;
+          const { id, machine } = load;
+          found[i] = await state.range(machine ? headerUnitsRange(id) : accountRange(id));
+        }),
+      );
+    }
+    return found;
+  }
+}
+
+const UNIT_AT = 1 + 2 + 16;
+
+/** A header unit out of its key: …slot, conversation, part, then page or user. */
+export function toUnit({ key, value }: StateEntry): StateUnit {
+  const kind = (key[UNIT_AT] ?? 0) as StateUnit['kind'];
+  const rest = key.subarray(UNIT_AT + 1);
+  return {
+    kind,
+    page: kind === 1 ? readU32(rest) : 0,
+    user: kind === 2 ? rest.slice() : EMPTY,
+    value,
+  };
+}
+
+function toPage({ key, value }: StateEntry): { page: number; value: Uint8Array } {
+  return { page: readU32(key.subarray(UNIT_AT + 1)), value };
+}
+
+function readU32(bytes: Uint8Array): number {
+  return (
+    (((bytes[0] ?? 0) << 24) |
+      ((bytes[1] ?? 0) << 16) |
+      ((bytes[2] ?? 0) << 8) |
+      (bytes[3] ?? 0)) >>>
+    0
+  );
+}
