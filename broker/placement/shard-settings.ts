@@ -10,16 +10,28 @@ import {
   encodeCommand,
   type ShardSettingsCommand,
 } from '../../core/command.ts';
+import { ID_BYTES } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 
 export type ShardSettings = Omit<ShardSettingsCommand, 'kind' | 'timeMs' | 'key' | 'caller'>;
 
+/**
+ * Key of a shard's settings entry, and of the header unit that they are flushed as: an id that no
+ * conversation has (it is zero but for its slot), in a slot that the shard owns.
+ */
+export function settingsKey(shard: number): Uint8Array {
+  const key = new Uint8Array(ID_BYTES);
+  key[14] = shard >>> 8;
+  key[15] = shard & 255;
+  return key;
+}
+
 /** The entry's payload, unstamped. */
-export function settingsCommand(settings: ShardSettings): Uint8Array {
+export function settingsCommand(shard: number, settings: ShardSettings): Uint8Array {
   return encodeCommand({
     kind: COMMAND_KIND.shardSettings,
     timeMs: 0,
-    key: NO_ID,
+    key: settingsKey(shard),
     caller: NO_ID,
     ...settings,
   });

@@ -57,6 +57,10 @@ export class DueAnswers {
     this.#answerers.push(answerer);
   }
 
+  isNext(index: number, term: number): boolean {
+    return this.#indexes[this.#head] === index && this.#terms[this.#head] === term;
+  }
+
   /** Whether an answer is due for this entry; if so it is taken off and stands in the fields. */
   take(index: number, term: number): boolean {
     const at = this.#head;

@@ -6,11 +6,11 @@
 import { readU53, viewOf } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { invariant } from '../../core/invariant.ts';
-import { decodeBlock } from '../../storage-engine/block.ts';
-import type { StateEntry, StateStore } from '../../storage-engine/contract.ts';
-import { blockRange, changeRange, readBlockKey, readChangeKey } from '../../storage-engine/keys.ts';
+import { decodeBlock, type BlockView } from '../../storage-engine/block.ts';
+import type { StateStore } from '../../storage-engine/contract.ts';
+import { blockRange, changeRange, readChangeKey } from '../../storage-engine/keys.ts';
 import type { BucketView, ConversationView } from '../conversation/contract.ts';
-import type { BlockCache, CachedConversation } from './block-cache.ts';
+import type { BlockCache } from './block-cache.ts';
 import type { HotTail } from './hot-tail.ts';
 import { readOverlayEntry, storedOverlayRange, type StoredOverlay } from './overlays.ts';
 
@@ -61,13 +61,10 @@ export class BlockReads {
     while (at >= from) {
       const cached = this.#options.cache.of(extent.conversation);
       const block = this.#options.cache.find(cached, at);
-      if (block === undefined) {
-        opened += await this.#fetch(extent, cached, at, from);
-        // Not kept: the cache is too small, or what was read has been rewritten meanwhile.
-        if (this.#options.cache.find(cached, at) === undefined) continue;
-      } else {
-        for (; at >= from && at >= block.first; at--) rows[at - from] = rowOf(block, at);
-      }
+      const blocks = block === undefined ? await this.#fetch(extent, at, from) : [block];
+      if (block === undefined) opened += blocks.length;
+      for (const view of blocks)
+        for (; at >= from && at >= view.first; at--) rows[at - from] = rowOf(view, at);
     }
     if (opened > BLOCKS_PER_PAGE_MERGED) this.#wantMerge(extent, highest);
     return rows;
@@ -133,31 +130,27 @@ export class BlockReads {
     return at;
   }
 
-  /** Reads blocks downwards from the one that holds `at`. Returns how many were opened. */
-  async #fetch(
-    extent: Extent,
-    cached: CachedConversation,
-    at: number,
-    from: number,
-  ): Promise<number> {
+  /** Blocks downwards from the one that holds `at`, newest first, as many as the stretch may need. */
+  async #fetch(extent: Extent, at: number, from: number): Promise<readonly BlockView[]> {
     const { state, cache } = this.#options;
-    const wanted = Math.ceil((at - from + 1) / cached.rowsPerBlock);
+    const wanted = Math.ceil((at - from + 1) / cache.of(extent.conversation).rowsPerBlock);
     const limit = Math.min(Math.max(wanted, 1), BLOCKS_PER_FETCH_MAX);
     const bucket = bucketAt(extent.buckets, at);
     const { generation } = cache;
     const range = blockRange(bucket, extent.conversation, 0, at + 1);
     const entries = await state.range({ ...range, reverse: true, limit });
-    checkHolds(entries, at);
-    this.blocksRead += entries.length;
-    if (generation !== cache.generation) return entries.length;
+    const blocks = entries.map(({ value }) => decodeBlock(value));
+    checkHolds(blocks, at);
+    this.blocksRead += blocks.length;
     let rows = 0;
-    for (const { value } of entries) {
-      const view = decodeBlock(value);
-      rows += view.rows;
-      cache.add(cached, view, value.length);
+    for (const [i, block] of blocks.entries()) {
+      rows += block.rows;
+      // What was read before a rewrite is good for this answer, but not for later ones.
+      if (generation !== cache.generation) continue;
+      cache.add(cache.of(extent.conversation), block, entries[i]?.value.length ?? 0);
     }
-    cached.rowsPerBlock = Math.max(1, Math.floor(rows / entries.length));
-    return entries.length;
+    cache.of(extent.conversation).rowsPerBlock = Math.max(1, Math.floor(rows / blocks.length));
+    return blocks;
   }
 
   async #readOverlays(
@@ -190,25 +183,21 @@ export function bucketAt(buckets: readonly BucketView[], sequence: number): numb
   invariant(false, 'reads.bucket-of-row', { sequence });
 }
 
-function rowOf(block: ReturnType<typeof decodeBlock>, sequence: number): Uint8Array {
+function rowOf(block: BlockView, sequence: number): Uint8Array {
   const row = block.rowAt(sequence);
   invariant(row !== undefined, 'reads.row-in-block', () => ({ sequence, first: block.first }));
   return row;
 }
 
 /** A key that rotted can vanish from a range: rows are dense, so that shows here. */
-function checkHolds(entries: readonly StateEntry[], at: number): void {
+function checkHolds(blocks: readonly BlockView[], at: number): void {
   let next = at;
-  for (const { key, value } of entries) {
-    const { first } = readBlockKey(key);
-    const last = first + (viewOf(value).getUint16(2, true) || 1) - 1;
-    if (last < next) break;
-    next = first - 1;
+  for (const [i, block] of blocks.entries()) {
+    const isNext = i === 0 ? block.first <= at && block.last >= at : block.last === next;
+    if (!isNext) break;
+    next = block.first - 1;
   }
-  if (next !== at && entries.length > 0) {
-    const { first } = readBlockKey((entries.at(-1) as StateEntry).key);
-    if (next === first - 1) return;
-  }
+  if (next < at && next === (blocks.at(-1)?.first ?? 0) - 1) return;
   throw new ParleyError('CORRUPT_ENTRY', 'rows are missing from the state store', {
     problem: 'corrupt',
     sequence: next,

@@ -58,6 +58,11 @@ export class JournalBuilder {
   #lastIndex = 0;
   #timeMs = 0;
 
+  /** Membership changes since the last cut. */
+  get memberships(): readonly JournalMembership[] {
+    return this.#memberships;
+  }
+
   row(index: number, conversation: Uint8Array, row: RowView): void {
     const change = this.#at(index, conversation);
     const { sequence, timeMs } = row;

@@ -11,6 +11,8 @@ export const LANE_COMMANDS_MAX = 1024;
 
 export interface Held {
   command: Uint8Array;
+  /** What the budget was charged. */
+  readonly bytes: number;
   readonly answerer: Answerer;
   readonly request: number;
   /** A mark that was completed, or found to need nothing: not asked again. */

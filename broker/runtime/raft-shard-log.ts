@@ -3,7 +3,7 @@
  * store's frame, `persisted` when that frame is durable. It owns nothing of the disk itself, so
  * that the writes of all shards share one sync.
  */
-import type { Index, ReplicaId } from '../../core/ids.ts';
+import type { Index, ReplicaId, Term } from '../../core/ids.ts';
 import type { FrameWriter } from '../../storage-engine/wal/frame.ts';
 import type {
   Effects,
@@ -13,9 +13,15 @@ import type {
   Status,
 } from '../consensus/contract.ts';
 import { RAFT_LIMITS } from '../consensus/contract.ts';
-import type { Message } from '../consensus/message.ts';
+import type { Message, SnapshotDescriptor } from '../consensus/message.ts';
 import { Raft } from '../consensus/raft.ts';
-import type { AppendResult, LoggedEntry, LoggedKind, ShardLog, ShardLogEvents } from './shard-log.ts';
+import type {
+  AppendResult,
+  LoggedEntry,
+  LoggedKind,
+  ShardLog,
+  ShardLogEvents,
+} from './shard-log.ts';
 import { claimPayload, packEffects } from './wal-records.ts';
 
 export interface RaftShardLogOptions {
@@ -49,6 +55,7 @@ export class RaftShardLog implements ShardLog {
   /** The newest token whose writes lie in the frame being packed, respectively in flight. */
   #packed: PersistToken | undefined;
   #inFlight: PersistToken | undefined;
+  #landed: PersistToken | undefined;
 
   constructor(options: RaftShardLogOptions) {
     this.shard = options.shard;
@@ -80,6 +87,14 @@ export class RaftShardLog implements ShardLog {
   }
   get status(): Status {
     return this.#raft.status();
+  }
+
+  /** The place that a flush of everything through `index` is of. */
+  snapshotAt(index: number, term: number): SnapshotDescriptor {
+    // LIMIT: the configuration is the newest one; one that is not applied yet can only be of a
+    // change of membership, which comes with replication.
+    const { configuration } = this.#raft.status();
+    return { index: index as Index, term: term as Term, configuration };
   }
 
   append(payloads: readonly Uint8Array[]): AppendResult {
@@ -148,11 +163,17 @@ export class RaftShardLog implements ShardLog {
     this.#packed = undefined;
   }
 
-  /** The frame in flight is durable. */
-  persisted(): void {
-    const token = this.#inFlight;
-    if (token === undefined) return;
+  /** The frame in flight is durable; the next may leave before the core hears of it. */
+  landed(): void {
+    this.#landed = this.#inFlight ?? this.#landed;
     this.#inFlight = undefined;
+  }
+
+  /** Tells the core of what has landed, and sends what waited for that. */
+  persisted(): void {
+    const token = this.#landed;
+    if (token === undefined) return;
+    this.#landed = undefined;
     this.#raft.persisted(token);
     while ((this.#held[0]?.token.number ?? Infinity) <= token.number) {
       const { messages } = this.#held.shift() ?? { messages: [] };

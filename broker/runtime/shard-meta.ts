@@ -1,6 +1,6 @@
 /**
- * What the state store says of a shard itself: through which entry its state goes, the settings
- * that are in force, how far its courier came. Disk formats, one value a part, all written in the
+ * What the state store says of a shard itself: through which entry its state goes, how far its
+ * courier came. Disk formats, one value a part, all written in the
  * batch of the flush whose index they name.
  */
 import { ByteReader, ByteWriter } from '../../core/bytes.ts';
@@ -8,7 +8,7 @@ import type { Index, ReplicaId, Term } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { Configuration, SnapshotDescriptor } from '../consensus/message.ts';
 
-export const SHARD_PART = { applied: 0, settings: 1, couriers: 2 } as const;
+export const SHARD_PART = { applied: 0, couriers: 1 } as const;
 
 const VERSION = 1;
 
@@ -38,21 +38,6 @@ export function decodeApplied(bytes: Uint8Array): AppliedMeta {
     Array.from({ length: input.u16() }, () => input.u53() as ReplicaId);
   const configuration: Configuration = { voters: ids(), outgoing: ids(), learners: ids() };
   return { at: { index, term, configuration }, stampMs };
-}
-
-/** The settings command as it was applied, and where. */
-export interface SettingsMeta {
-  readonly index: number;
-  readonly command: Uint8Array;
-}
-
-export function encodeSettings({ index, command }: SettingsMeta): Uint8Array {
-  return new ByteWriter(command.length + 16).u8(VERSION).u53(index).bytes(command).finish();
-}
-
-export function decodeSettings(bytes: Uint8Array): SettingsMeta {
-  const input = read(bytes);
-  return { index: input.u53(), command: input.bytes() };
 }
 
 /** Per destination shard: membership changes at or below this index of the source are delivered. */

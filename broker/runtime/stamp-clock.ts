@@ -22,6 +22,11 @@ export class StampClock {
     this.#offset = clock.nowMs() - clock.monotonicMs();
   }
 
+  /** The highest stamp given or found. */
+  get last(): number {
+    return this.#last;
+  }
+
   /** False while the wall clock disagrees: nothing may be trimmed by time then. */
   get isConfirmed(): boolean {
     return this.#candidate === undefined;

@@ -1,0 +1,180 @@
+/**
+ * What a command needs before it may be proposed or applied, and how it gets it: its conversation or
+ * account resident, the row that it aims at, rows that a mark is completed by. Plain sends to a
+ * resident conversation are through with one look-up.
+ */
+import { COMMAND_KIND, commandKey, commandKind } from '../../core/command.ts';
+import { BODY_KIND } from '../../core/row.ts';
+import type { Tasks } from '../../core/tasks.ts';
+import type { AccountMachine } from '../account/contract.ts';
+import type { ConversationMachine } from '../conversation/contract.ts';
+import { extentOf, type BlockReads } from './block-reads.ts';
+import type { HotTail } from './hot-tail.ts';
+import type { Held } from './lanes.ts';
+import type { Overlays } from './overlays.ts';
+import type { Residency } from './residency.ts';
+
+const BODY_KIND_AT = 56;
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+const NO_ROWS: readonly Uint8Array[] = [];
+
+export interface CommandNeedsParts {
+  readonly machine: ConversationMachine;
+  readonly accounts: AccountMachine;
+  readonly residency: Residency;
+  readonly reads: BlockReads;
+  readonly hotTail: HotTail;
+  readonly overlays: Overlays;
+  readonly tasks: Tasks;
+}
+
+type Done = (error?: unknown) => void;
+
+export class CommandNeeds {
+  readonly #parts: CommandNeedsParts;
+
+  constructor(parts: CommandNeedsParts) {
+    this.#parts = parts;
+  }
+
+  /** The command as it is to be proposed, a mark completed; undefined = something must be loaded. */
+  ready(command: Uint8Array): Uint8Array | undefined {
+    const { machine, accounts } = this.#parts;
+    const kind = commandKind(command);
+    if (isOfAccount(kind)) return accounts.isResident(commandKey(command)) ? command : undefined;
+    if (kind === COMMAND_KIND.shardSettings) return command;
+    if (!machine.isResident(commandKey(command))) return undefined;
+    if (kind === COMMAND_KIND.mark) return this.#completedMark(command);
+    if (!mayAim(command)) return command;
+    const { conversation, target } = machine.needs(command);
+    return conversation || target !== 0 ? undefined : command;
+  }
+
+  /** Loads what `ready` lacked first. More may be lacking then: ask again. */
+  load(held: Held, done: Done): void {
+    const { machine, accounts, residency } = this.#parts;
+    const { command } = held;
+    const key = commandKey(command);
+    if (isOfAccount(commandKind(command))) residency.account(accounts, key, done);
+    else if (!machine.isResident(key)) residency.conversation(machine, key, done);
+    else if (commandKind(command) === COMMAND_KIND.mark) this.#loadMarkRows(held, done);
+    else this.#loadTarget(command, done);
+  }
+
+  /** As `ready`, for an entry of the log: a mark in it is complete. */
+  mayApply(command: Uint8Array): boolean {
+    const { machine, accounts } = this.#parts;
+    const kind = commandKind(command);
+    if (isOfAccount(kind)) return accounts.isResident(commandKey(command));
+    if (kind === COMMAND_KIND.shardSettings) return true;
+    if (!machine.isResident(commandKey(command))) return false;
+    return !mayAim(command) || machine.needs(command).target === 0;
+  }
+
+  loadToApply(command: Uint8Array, done: Done): void {
+    this.load({ command, bytes: 0, answerer: NOBODY, request: 0, isCompleted: true }, done);
+  }
+
+  /** A later entry will need this: its load joins the batch of the first. */
+  prefetch(command: Uint8Array): void {
+    const { machine, accounts, residency } = this.#parts;
+    const kind = commandKind(command);
+    const key = commandKey(command);
+    if (isOfAccount(kind)) {
+      if (!accounts.isResident(key)) residency.account(accounts, key, ignore);
+    } else if (kind !== COMMAND_KIND.shardSettings && !machine.isResident(key)) {
+      residency.conversation(machine, key, ignore);
+    }
+  }
+
+  /** Keeps what was found resident until the entry is applied, which lets it go again. */
+  pin(command: Uint8Array): void {
+    if (isOfAccount(commandKind(command))) this.#parts.accounts.pin(commandKey(command));
+    else this.#parts.machine.pin(command);
+  }
+
+  /** It will not be applied. */
+  unpin(command: Uint8Array): void {
+    if (isOfAccount(commandKind(command))) this.#parts.accounts.unpin(commandKey(command));
+    else this.#parts.machine.unpin(command);
+  }
+
+  appliedAccount(user: Uint8Array): void {
+    this.#parts.accounts.unpin(user);
+  }
+
+  #completedMark(command: Uint8Array): Uint8Array | undefined {
+    const { machine, hotTail } = this.#parts;
+    const range = machine.markNeedsRows(command);
+    if (range === undefined) return command;
+    const { from, to } = range;
+    if (from >= to) return machine.completeMark(command, NO_ROWS);
+    const tail = hotTail.tail(commandKey(command));
+    if (tail === undefined || from + 1 < tail.first) return undefined;
+    const rows = tail.rows.slice(from + 1 - tail.first, to + 1 - tail.first);
+    return machine.completeMark(command, rows);
+  }
+
+  #loadMarkRows(held: Held, done: Done): void {
+    const { machine, reads } = this.#parts;
+    const range = machine.markNeedsRows(held.command);
+    const view = machine.view(commandKey(held.command));
+    if (range === undefined || view === undefined) {
+      held.isCompleted = true;
+      done();
+      return;
+    }
+    this.#run('store.mark-rows', done, async () => {
+      const rows = await reads.rows(extentOf(view), range.from + 1, range.to);
+      // It may have been given up while rows were read: then all begins anew.
+      if (!machine.isResident(commandKey(held.command))) return;
+      held.command = machine.completeMark(held.command, rows);
+      held.isCompleted = true;
+    });
+  }
+
+  #loadTarget(command: Uint8Array, done: Done): void {
+    const { machine, reads, overlays } = this.#parts;
+    const { target } = machine.needs(command);
+    const key = commandKey(command).slice();
+    const view = machine.view(key);
+    if (target === 0 || view === undefined) {
+      done();
+      return;
+    }
+    this.#run('store.target', done, async () => {
+      const extent = extentOf(view);
+      const [row] = await reads.rows(extent, target, target);
+      const stored = await reads.overlays(extent, target, target);
+      if (row === undefined || !machine.isResident(key)) return;
+      const overlay = (overlays.get(key, target) ?? stored.get(target))?.value ?? NO_BYTES;
+      if (!machine.hasTarget(key, target))
+        machine.loadTarget(key, { sequence: target, row, overlay });
+    });
+  }
+
+  #run(name: string, done: Done, work: () => Promise<void>): void {
+    try {
+      this.#parts.tasks.run(name, () => work().then(() => done(), done));
+    } catch (error) {
+      done(error);
+    }
+  }
+}
+
+function isOfAccount(kind: number): boolean {
+  return kind >= COMMAND_KIND.accountMembership && kind < COMMAND_KIND.shardSettings;
+}
+
+/** Whether it may aim at an earlier row: everything but plain messages. */
+function mayAim(command: Uint8Array): boolean {
+  if (commandKind(command) !== COMMAND_KIND.send) return true;
+  const bodyKind = command[BODY_KIND_AT];
+  return bodyKind !== BODY_KIND.message && bodyKind !== BODY_KIND.sealed;
+}
+
+function ignore(): void {
+  // The load itself was the point.
+}
+
+const NOBODY = { committed: ignore, refused: ignore };

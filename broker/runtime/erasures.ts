@@ -1,0 +1,65 @@
+/**
+ * Erasing: a delete leaves the row's fixed part and hash, and nothing of what it said. In memory at
+ * once; in stored blocks by the next flush, which rewrites the block that holds the row.
+ */
+import { viewOf } from '../../core/bytes.ts';
+import { invariant } from '../../core/invariant.ts';
+import { ROW_FIXED_BYTES, ROW_FLAG } from '../../core/row.ts';
+import { decodeBlock, encodeBlock, type BlockRow } from '../../storage-engine/block.ts';
+import type { StateBatch, StateStore } from '../../storage-engine/contract.ts';
+import { blockKey, blockRange } from '../../storage-engine/keys.ts';
+
+/** A stored row whose body must go. */
+export interface Erasure {
+  readonly conversation: Uint8Array;
+  readonly sequence: number;
+  /** Where its block lies. */
+  readonly bucket: number;
+}
+
+/** The row without body and mentions. Its hash stays, so chains and audits hold. */
+export function redactedRow(row: Uint8Array): Uint8Array {
+  const redacted = row.slice(0, ROW_FIXED_BYTES);
+  const view = viewOf(redacted);
+  view.setUint32(0, ROW_FIXED_BYTES, true);
+  view.setUint16(6, view.getUint16(6, true) | ROW_FLAG.redacted, true);
+  view.setUint16(136, 0, true);
+  return redacted;
+}
+
+/** Rewrites the blocks that hold these rows, in the batch. Nobody else may write them meanwhile. */
+export async function eraseStored(
+  state: StateStore,
+  batch: StateBatch,
+  erasures: readonly Erasure[],
+): Promise<number> {
+  const done = new Set<Erasure>();
+  let blocks = 0;
+  for (const erasure of erasures) {
+    if (done.has(erasure)) continue;
+    const { conversation, sequence, bucket } = erasure;
+    const range = blockRange(bucket, conversation, 0, sequence + 1);
+    const [found] = await state.range({ ...range, reverse: true, limit: 1 });
+    invariant(found !== undefined, 'erase.block-stored', { sequence });
+    const block = decodeBlock(found.value);
+    invariant(sequence <= block.last, 'erase.row-in-block', { sequence, last: block.last });
+    const rows: BlockRow[] = [];
+    for (let i = 0; i < block.rows; i++)
+      rows.push({ sequence: block.first + i, bytes: block.row(i) });
+    for (const other of erasures) {
+      const i = other.sequence - block.first;
+      const row = rows[i];
+      if (other.bucket !== bucket || row === undefined || !isSame(other, erasure)) continue;
+      rows[i] = { sequence: row.sequence, bytes: redactedRow(row.bytes) };
+      done.add(other);
+    }
+    batch.put(blockKey(bucket, conversation, block.first), encodeBlock(rows));
+    blocks++;
+  }
+  return blocks;
+}
+
+function isSame(a: Erasure, b: Erasure): boolean {
+  for (let i = 15; i >= 0; i--) if (a.conversation[i] !== b.conversation[i]) return false;
+  return true;
+}

@@ -1,0 +1,134 @@
+/**
+ * What one flush writes of one shard: everything between two applied indexes, frozen in one turn of
+ * the loop, so that rows, units, journal and the applied index agree.
+ */
+import { readU53, viewOf, writeU53 } from '../../core/bytes.ts';
+import { invariant } from '../../core/invariant.ts';
+import { packBlocks, type BlockRow } from '../../storage-engine/block.ts';
+import type { StateBatch, StateStore } from '../../storage-engine/contract.ts';
+import {
+  accountKey,
+  blockKey,
+  bucketOf,
+  changeKey,
+  headerKey,
+  journalKey,
+  memberPageKey,
+  senderRecordKey,
+  shardKey,
+} from '../../storage-engine/keys.ts';
+import type { DirtyDirectoryPage } from '../account/contract.ts';
+import type { DirtyUnit } from '../conversation/contract.ts';
+import { eraseStored, type Erasure } from './erasures.ts';
+import type { TailCut } from './hot-tail.ts';
+import { encodeJournal, type JournalValue } from './journal.ts';
+import {
+  decodeStoredOverlay,
+  encodeStoredOverlay,
+  storedOverlayKey,
+  type PendingOverlay,
+} from './overlays.ts';
+import { SHARD_PART, encodeApplied, encodeCouriers, type AppliedMeta } from './shard-meta.ts';
+import type { Slices } from './slices.ts';
+
+export interface FlushCut {
+  readonly shard: number;
+  readonly applied: AppliedMeta;
+  readonly couriers: Float64Array;
+  readonly rows: readonly TailCut[];
+  readonly units: readonly DirtyUnit[];
+  readonly pages: readonly DirtyDirectoryPage[];
+  readonly overlays: readonly PendingOverlay[];
+  readonly erasures: readonly Erasure[];
+  readonly journal: JournalValue | undefined;
+}
+
+const ROW_STAMP_AT = 16;
+const ACCOUNT_PART = 0;
+const LOOK_UPS_AT_ONCE = 256;
+
+/** Puts the cut into the batch, yielding between slices. */
+export async function writeCut(
+  cut: FlushCut,
+  batch: StateBatch,
+  state: StateStore,
+  slices: Slices,
+): Promise<void> {
+  for (const rows of cut.rows) {
+    putRows(batch, rows);
+    if (slices.isOver) await slices.rest();
+  }
+  for (const unit of cut.units) {
+    batch.put(unitKey(unit), unit.value);
+    if (slices.isOver) await slices.rest();
+  }
+  for (const { user, page, value } of cut.pages) {
+    batch.put(accountKey(user, ACCOUNT_PART, page), value);
+    if (slices.isOver) await slices.rest();
+  }
+  if (cut.overlays.length > 0) await putOverlays(cut.overlays, batch, state);
+  if (cut.erasures.length > 0) await eraseStored(state, batch, cut.erasures);
+  if (slices.isOver) await slices.rest();
+  const { shard, journal } = cut;
+  if (journal !== undefined)
+    batch.put(journalKey(shard, journal.firstIndex), encodeJournal(journal));
+  batch.put(shardKey(shard, SHARD_PART.couriers), encodeCouriers(cut.couriers));
+  batch.put(shardKey(shard, SHARD_PART.applied), encodeApplied(cut.applied));
+}
+
+/** One block per touched conversation, more only where it is full or a bucket ends. */
+function putRows(batch: StateBatch, { tail, from, rows }: TailCut): void {
+  let part: BlockRow[] = [];
+  let bucket = -1;
+  for (let i = 0; i < rows.length; i++) {
+    const bytes = rows[i];
+    invariant(bytes !== undefined, 'flush.row-there', { i });
+    const own = bucketOf(readU53(viewOf(bytes), ROW_STAMP_AT));
+    if (own !== bucket && part.length > 0) {
+      putBlocks(batch, tail.conversation, bucket, part);
+      part = [];
+    }
+    bucket = own;
+    part.push({ sequence: from + i, bytes });
+  }
+  if (part.length > 0) putBlocks(batch, tail.conversation, bucket, part);
+}
+
+function putBlocks(
+  batch: StateBatch,
+  conversation: Uint8Array,
+  bucket: number,
+  rows: readonly BlockRow[],
+): void {
+  for (const { first, value } of packBlocks(rows))
+    batch.put(blockKey(bucket, conversation, first), value);
+}
+
+function unitKey(unit: DirtyUnit): Uint8Array {
+  if (unit.kind === 0) return headerKey(unit.conversation);
+  if (unit.kind === 1) return memberPageKey(unit.conversation, unit.page);
+  return senderRecordKey(unit.conversation, unit.user);
+}
+
+/** The change index has one key a changed row: the newer change replaces the older. */
+async function putOverlays(
+  overlays: readonly PendingOverlay[],
+  batch: StateBatch,
+  state: StateStore,
+): Promise<void> {
+  for (let from = 0; from < overlays.length; from += LOOK_UPS_AT_ONCE) {
+    const part = overlays.slice(from, from + LOOK_UPS_AT_ONCE);
+    const keys = part.map(({ conversation, target }) => storedOverlayKey(conversation, target));
+    const before = await state.getMany(keys);
+    for (const [i, overlay] of part.entries()) {
+      const { conversation, target, changeSequence } = overlay;
+      const older = before[i];
+      if (older !== undefined)
+        batch.del(changeKey(conversation, decodeStoredOverlay(older).changeSequence));
+      const value = new Uint8Array(8);
+      writeU53(viewOf(value), 0, target);
+      batch.put(changeKey(conversation, changeSequence), value);
+      batch.put(storedOverlayKey(conversation, target), encodeStoredOverlay(overlay));
+    }
+  }
+}
