@@ -26,7 +26,8 @@ describe('IdMap', () => {
     }
     assert.equal(map.size, model.size);
     for (let n = 0; n < 3000; n++) assert.equal(map.get(id(n)), model.get(n));
-    assert.deepEqual([...map.values()].sort(), [...model.values()].sort());
+    const byValue = (a: number, b: number): number => a - b;
+    assert.deepEqual([...map.values()].sort(byValue), [...model.values()].sort(byValue));
   });
 
   it('tells ids apart that differ in one byte', () => {

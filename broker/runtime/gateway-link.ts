@@ -5,7 +5,6 @@
  * them.
  */
 import { writeU53 } from '../../core/bytes.ts';
-import { commandKey } from '../../core/command.ts';
 import type { ParleyError } from '../../core/errors.ts';
 import type { Link } from '../../core/link.ts';
 import { encodeError, type Refusal } from '../../core/link-payload.ts';
@@ -59,6 +58,7 @@ export class GatewayLink implements Outlet, Answerer {
   #isClosed = false;
   #queries = 0;
   queriesRefused = 0;
+  readonly #each = (at: number, slab: Slab): void => this.#record(at, slab);
 
   constructor(parts: GatewayLinkParts) {
     this.#parts = parts;
@@ -67,7 +67,6 @@ export class GatewayLink implements Outlet, Answerer {
       if (!this.#isClosed) link.send(slab);
     }, parts.schedule);
     this.feed = new Feed(this.out, parts.shards);
-    this.record = this.record.bind(this);
   }
 
   listen(): void {
@@ -121,11 +120,11 @@ export class GatewayLink implements Outlet, Answerer {
 
   #arrived(slab: Slab): void {
     if (this.#isClosed) return;
-    eachRecord(slab, this.record);
+    eachRecord(slab, this.#each);
     this.out.recycle(slab);
   }
 
-  record(at: number, slab: Slab): void {
+  #record(at: number, slab: Slab): void {
     const { command, typing, log } = this.#parts;
     const kind = kindAt(slab, at);
     switch (kind) {
@@ -215,9 +214,4 @@ export class GatewayLink implements Outlet, Answerer {
     this.#parts.log.info('a gateway link ended', { reason: reason?.reason });
     this.#parts.closed(this);
   }
-}
-
-/** The shard that a command record is for. */
-export function shardOfCommand(bytes: Uint8Array, shardOf: (raw: Uint8Array) => number): number {
-  return shardOf(commandKey(bytes));
 }

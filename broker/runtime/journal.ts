@@ -11,7 +11,7 @@
 import { ByteReader, ByteWriter } from '../../core/bytes.ts';
 import { IdMap } from '../../core/id-map.ts';
 import { invariant } from '../../core/invariant.ts';
-import { RowView } from '../../core/row.ts';
+import type { RowView } from '../../core/row.ts';
 import type { MembershipChange } from '../conversation/contract.ts';
 
 export const JOURNAL_VERSION = 1;

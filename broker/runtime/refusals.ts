@@ -7,11 +7,7 @@ import type { Refusal } from '../../core/link-payload.ts';
 /** How long who met a full queue should wait; jitter is the caller's. */
 export const OVERLOAD_RETRY_MS = 500;
 
-function refusal(
-  reason: Refusal['reason'],
-  message: string,
-  retryAfterMs: number | undefined = undefined,
-): Refusal {
+function refusal(reason: Refusal['reason'], message: string, retryAfterMs?: number): Refusal {
   return Object.freeze({ reason, message, details: Object.freeze({}), retryAfterMs });
 }
 

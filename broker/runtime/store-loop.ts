@@ -50,10 +50,6 @@ export class StoreLoop implements WalListener {
 
   constructor(parts: StoreLoopParts) {
     this.#parts = parts;
-    this.turn = this.turn.bind(this);
-    this.arm = this.arm.bind(this);
-    this.schedule = this.schedule.bind(this);
-    this.ship = this.ship.bind(this);
   }
 
   start(wal: Wal, shards: readonly LoopShard[]): void {
@@ -78,21 +74,21 @@ export class StoreLoop implements WalListener {
   }
 
   /** Has `turn` run soon. Cheap, and often called. */
-  arm(): void {
+  readonly arm: () => void = (): void => {
     if (this.#isArmed || this.#isOver) return;
     this.#isArmed = true;
     this.#parts.timers.soon(this.turn);
-  }
+  };
 
   /** Ships slabs at the end of this turn of the loop. */
-  schedule(flush: () => void): void {
+  readonly schedule: (flush: () => void) => void = (flush) => {
     this.#flushes.push(flush);
     if (this.#isFlushArmed) return;
     this.#isFlushArmed = true;
     this.#parts.timers.soon(this.ship);
-  }
+  };
 
-  turn(): void {
+  readonly turn: () => void = (): void => {
     this.#isArmed = false;
     if (this.#isOver) return;
     if (!this.#isInFlight) this.#propose();
@@ -100,7 +96,7 @@ export class StoreLoop implements WalListener {
     this.#submit();
     this.#apply();
     this.ship();
-  }
+  };
 
   // ---- WalListener
 
@@ -177,12 +173,12 @@ export class StoreLoop implements WalListener {
   }
 
   /** What was packed in this turn leaves. */
-  ship(): void {
+  readonly ship: () => void = (): void => {
     this.#isFlushArmed = false;
     if (this.#flushes.length === 0) return;
     const flushes = this.#flushes.splice(0);
     for (const flush of flushes) flush();
-  }
+  };
 
   #tick(): void {
     const nowMs = this.#parts.clock.monotonicMs();
