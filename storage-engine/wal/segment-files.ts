@@ -14,6 +14,14 @@ const SPARE = `${WAL_DIRECTORY}/spare`;
 const FRESH = `${WAL_DIRECTORY}/fresh.tmp`;
 const RESERVE = `${WAL_DIRECTORY}/reserve`;
 const ZERO_SLICE_BYTES: number = 1 << 20;
+/** A process that finds no spare begins with a smaller segment, so that its start does not wait long. */
+const FIRST_SEGMENT_BYTES: number = 8 << 20;
+
+/** A file for a segment, and how much is meant to go into it. */
+export interface SegmentFile {
+  readonly file: DiskFile;
+  readonly capacityBytes: number;
+}
 
 export class SegmentFiles {
   readonly #disk: Disk;
@@ -48,13 +56,17 @@ export class SegmentFiles {
   }
 
   /** An open file for the next segment: the spare if it is ready, else a new one. */
-  take(): DiskFile {
+  take(): SegmentFile {
     invariant(this.#taken === undefined, 'segment-files.named-before-next');
     const isReady = this.#disk.sizeOf(SPARE) === this.#segmentBytes;
     this.#taken = isReady ? SPARE : FRESH;
-    const file = isReady ? this.#disk.open(SPARE) : this.#fresh();
+    const isFirst = this.#isStarting;
     this.#isStarting = false;
-    return file;
+    if (isReady) return { file: this.#disk.open(SPARE), capacityBytes: this.#segmentBytes };
+    if (!isFirst)
+      return { file: this.#fresh(SEGMENT_HEAD_BYTES), capacityBytes: this.#segmentBytes };
+    const capacityBytes = Math.min(this.#segmentBytes, FIRST_SEGMENT_BYTES);
+    return { file: this.#fresh(capacityBytes), capacityBytes };
   }
 
   /** Gives the file taken its name, durably, and begins to prepare the next spare. */
@@ -90,16 +102,15 @@ export class SegmentFiles {
    * The first segment of a process is zeroed while nobody waits for an acknowledgement; a later one
    * without a spare grows as it is written.
    */
-  #fresh(): DiskFile {
+  #fresh(bytes: number): DiskFile {
     return this.withReserve(() => {
       this.#disk.remove(FRESH);
-      return this.#create();
+      return this.#create(bytes);
     });
   }
 
-  #create(): DiskFile {
+  #create(bytes: number): DiskFile {
     const file = this.#disk.open(FRESH, { create: true });
-    const bytes = this.#isStarting ? this.#segmentBytes : SEGMENT_HEAD_BYTES;
     const zeros = new Uint8Array(Math.min(bytes, ZERO_SLICE_BYTES));
     for (let at = 0; at < bytes; at += zeros.length)
       file.write(at, [zeros.subarray(0, Math.min(zeros.length, bytes - at))]);

@@ -181,11 +181,13 @@ function firstFrameBytes(segmentBytes: number): number {
 
 /**
  * Bytes of a torn tail behind the last whole frame; 0 when only zeros follow. A whole frame further
- * on proves that the bad one had been synced; so does its being the first, which the name waited for.
+ * on proves that the bad one had been synced. The first frame never comes here: `carriedInto` refuses
+ * a bad one, since the segment's name waited for it.
  */
 function tornAt(bytes: Uint8Array, at: number, number: number, segment: number): number {
   const rest = bytes.subarray(at);
-  if (number === 0 || findFrameAfter(bytes, at - 8, segment) >= 0) throw corruptFrame(segment, at);
+  invariant(number > 0, 'wal-reader.first-frame-checked');
+  if (findFrameAfter(bytes, at - 8, segment) >= 0) throw corruptFrame(segment, at);
   if (isZero(rest)) return 0;
   let end = rest.length;
   while (end > 0 && rest[end - 1] === 0) end--;

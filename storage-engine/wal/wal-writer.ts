@@ -66,6 +66,7 @@ export class WalWriter {
   /** Where the next frame goes; everything below it is synced, except between write and sync. */
   #offset: number;
   #number: number;
+  #capacityBytes = 0;
   #hasUnsynced = false;
   /** Frames since the last mark: the newest is not yet known to be synced by anything behind it. */
   #isUnmarked = false;
@@ -124,7 +125,7 @@ export class WalWriter {
     this.#guard(() => {
       const end = this.#offset + SEALED_HEAD_BYTES + body.length;
       // Before the records are counted: the next segment carries only what earlier ones hold.
-      if (end > this.#options.segmentBytes && this.#hasData) this.#roll();
+      if (end > this.#capacityBytes && this.#hasData) this.#roll();
       // Checked before it is written: a broken record must never reach the disk.
       this.#tracker.takeFrame(body);
       this.#writeFrame(FRAME_KIND.data, body);
@@ -206,7 +207,7 @@ export class WalWriter {
       syncMs: this.#syncMs,
       syncMsMax: this.#syncMsMax,
       segments: this.#segments.length + 1,
-      segmentBytes: closedBytes + Math.max(this.#options.segmentBytes, this.#offset),
+      segmentBytes: closedBytes + Math.max(this.#capacityBytes, this.#offset),
     };
   }
 
@@ -268,8 +269,9 @@ export class WalWriter {
     this.#id++;
     this.#createdMs = this.#clock.nowMs();
     this.#startedMs = this.#clock.monotonicMs();
-    const file = this.#files.take();
+    const { file, capacityBytes } = this.#files.take();
     this.#file = file;
+    this.#capacityBytes = capacityBytes;
     const head = encodeSegmentHead({
       id: this.#id,
       keyNumber: this.#keyNumber,
