@@ -1,5 +1,6 @@
 /** `npm run bench -- <scenario> [options]`: starts the server itself unless given a URL. */
 import { Command, Option } from 'commander';
+import { K6_SCRIPTS, runK6 } from './k6-scripts.ts';
 import { SCENARIOS, type BenchOptions } from './scenarios.ts';
 import { serverAt, startServer } from './server-process.ts';
 
@@ -36,7 +37,8 @@ function number(name: string, fallback: number, doc: string): Option {
 
 const program = new Command('bench')
   .description('Measures a Parley server; ends with one JSON line.')
-  .argument('<scenario>', Object.keys(SCENARIOS).join(', '))
+  .argument('<scenario>', [...Object.keys(SCENARIOS), 'k6'].join(', '))
+  .argument('[script]', `with k6: ${K6_SCRIPTS.join(', ')}`, 'pairs')
   .option('--url <url>', 'a server that runs already (else one is started here)')
   .addOption(number('seconds', 15, 'measured time'))
   .addOption(number('warm', 4, 'warm-up before it, s'))
@@ -51,6 +53,9 @@ const program = new Command('bench')
   .addOption(number('processes', 1, 'generator processes'))
   .addOption(number('bytes', 1024, 'bytes of a message'))
   .option('--no-marks', 'no delivered receipts')
-  .action(async (name: string, options: BenchOptions) => run(name, options));
+  .action(async (name: string, script: string, options: BenchOptions) => {
+    if (name === 'k6') process.exitCode = await runK6(script, options);
+    else await run(name, options);
+  });
 
 await program.parseAsync();
