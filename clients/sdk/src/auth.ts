@@ -107,7 +107,8 @@ class RestAuth implements Auth {
     return this.#sessions.load();
   }
 
-  async credential(why: CredentialWhy): Promise<Credential> {
+  /** A property, so that it may be handed to createClient as it is. */
+  readonly credential = async (why: CredentialWhy): Promise<Credential> => {
     const held = await this.#sessions.load();
     if (held === undefined) throw new ClientError('TOKEN_INVALID', 'not signed in');
     const isFresh = held.expireTimeMs - this.#now() > FRESH_MS;
@@ -118,7 +119,7 @@ class RestAuth implements Auth {
       deviceId: session.deviceId,
       expiresInMs: session.expireTimeMs - this.#now(),
     };
-  }
+  };
 
   async #enter(path: string, fields: object): Promise<User> {
     const deviceId = this.#deviceId ?? (await this.#sessions.load())?.deviceId;

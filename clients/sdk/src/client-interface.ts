@@ -276,6 +276,8 @@ export interface Timeline extends Store<TimelineState> {
   /** Loads about 50 more rows at an edge, from the device or the server. At most 200 rows stay. */
   more(edge: 'older' | 'newer'): Promise<void>;
   moveTo(place: Place): Promise<void>;
+  /** False: the reader is not at the end, so arrivals stay out of `rows` and count in `below`. */
+  follow(isFollowing: boolean): void;
   close(): void;
 }
 

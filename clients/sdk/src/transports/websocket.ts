@@ -15,6 +15,8 @@ export interface SocketLike {
 export type SocketConstructor = new (url: string, protocols: string[]) => SocketLike;
 
 const SUBPROTOCOL = 'parley.v1.json';
+/** A message holds at most 256 KiB; a character takes up to 3 bytes. */
+const BATCH_CHARS_MAX = 80_000;
 
 /** `socket`: default is the platform's WebSocket; Node < 22 passes that of `ws` (see node.ts). */
 export function webSocketTransport(socket?: SocketConstructor): Transport {
@@ -66,8 +68,25 @@ class WebSocketConnection implements TransportConnection {
   }
 
   send(frames: readonly ClientFrame[]): void {
-    if (!this.#isOpen || this.#isDone || frames.length === 0) return;
-    this.#socket.send(JSON.stringify(frames.length === 1 ? frames[0] : frames));
+    if (!this.#isOpen || this.#isDone) return;
+    let batch: string[] = [];
+    let size = 0;
+    for (const frame of frames) {
+      const text = JSON.stringify(frame);
+      if (size + text.length > BATCH_CHARS_MAX) {
+        this.#write(batch);
+        batch = [];
+        size = 0;
+      }
+      batch.push(text);
+      size += text.length;
+    }
+    this.#write(batch);
+  }
+
+  #write(batch: readonly string[]): void {
+    const [only, ...more] = batch;
+    if (only !== undefined) this.#socket.send(more.length === 0 ? only : `[${batch.join(',')}]`);
   }
 
   close(code: number, reason: string): void {

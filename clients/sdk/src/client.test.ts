@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { ANA, BO, messages, say, texts, World } from '../test/world.ts';
+
+describe('client', () => {
+  it('a message sent is a row on return, SENT under the same key, and read by the other', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const bo = await world.started(BO);
+    assert.equal(ana.client.connection.get().phase, 'live');
+    const toBo = ana.client.direct(BO);
+    const timeline = toBo.timeline();
+    const ref = toBo.send(say('hi'));
+    assert.deepEqual(texts(timeline), ['hi']);
+    assert.equal(ref.state.get().is, 'SENDING');
+    await world.advance(200);
+    const accepted = await ref.accepted;
+    assert.equal(accepted.sequence, 1);
+    assert.deepEqual(texts(timeline), ['hi']);
+    assert.equal(messages(timeline)[0]?.key, ref.key);
+    assert.equal(messages(timeline)[0]?.sequence, 1);
+    const list = bo.client.conversations({ filter: 'all' });
+    assert.equal(list.get().rows.length, 1);
+    assert.equal(list.get().rows[0]?.last?.text, 'hi');
+    assert.equal(list.get().rows[0]?.unread, 1);
+    assert.equal(ref.state.get().is, 'DELIVERED');
+    const theirs = bo.client.direct(ANA).timeline();
+    await world.advance(200);
+    assert.deepEqual(texts(theirs), ['hi']);
+    bo.client.direct(ANA).markRead(1);
+    await world.advance(300);
+    assert.equal(ref.state.get().is, 'READ');
+    assert.equal(bo.client.unread.get().messages, 0);
+    assert.equal(bo.client.conversations({ filter: 'all' }).get().rows[0]?.name, 'Ana');
+    await ana.client.stop();
+    await bo.client.stop();
+    assert.equal(ana.host.timerCount, 0);
+  });
+});

@@ -1,0 +1,406 @@
+/** One conversation as an application holds it (CLIENT §1): state in stores, acts as calls. */
+import type {
+  Content,
+  Conversation,
+  ConversationRow,
+  Info,
+  Invites,
+  Key,
+  MessageRef,
+  Place,
+  Quote,
+  Receipts,
+  ReceiptsStore,
+  SendOptions,
+  SendState,
+  Timeline,
+} from './client-interface.ts';
+import type {
+  ConversationId,
+  ConversationSettings,
+  Message,
+  Receipt,
+  ReceiptCounts,
+  Sequence,
+  UserId,
+} from './contract.ts';
+import type { ConversationLog } from './conversation-log.ts';
+import type { Core } from './core.ts';
+import type { SavedDraft } from './draft.ts';
+import { ClientError, featureDisabled } from './errors.ts';
+import { newUuid } from './ids.ts';
+import { type InfoContext, infoOf, listRowOf } from './info.ts';
+import { LiveMembers } from './members.ts';
+import type { OutboxEntry, RowRef } from './outbox-entry.ts';
+import type { SettledRef } from './outbox.ts';
+import type { Span } from './ranges.ts';
+import { Cell, Derived, isShallowEqual } from './store.ts';
+import { Ticks } from './ticks.ts';
+import { type TimelineOwner, WindowTimeline } from './timeline.ts';
+import { type PendingChange, quoteOf, type RowsInput } from './timeline-rows.ts';
+
+const TYPING_MS = 6_000;
+const QUOTES_MAX = 400;
+const CONTENT_BYTES_MAX: number = 64 * 1024;
+
+export class LiveConversation implements Conversation, TimelineOwner {
+  readonly id: ConversationId;
+  readonly info: Derived<Info>;
+  readonly members: LiveMembers;
+  readonly invites: Invites = {
+    create: () => Promise.reject(featureDisabled('invites')),
+    list: () => Promise.reject(featureDisabled('invites')),
+  };
+  readonly draft: SavedDraft;
+  readonly typing: Cell<readonly UserId[]> = new Cell<readonly UserId[]>([]);
+  readonly #core: Core;
+  readonly #timelines = new Set<WindowTimeline>();
+  readonly #ticks = new Ticks();
+  readonly #typingTimers = new Map<UserId, () => void>();
+  readonly #quotes = new Map<Sequence, Quote>();
+  readonly #receipts = new Map<Sequence, Cell<Receipts>>();
+  /** Own changes accepted, whose row has not come yet: still shown as made. */
+  readonly #landing = new Map<Key, SettledRef>();
+  #row: ConversationRow | undefined;
+
+  constructor(core: Core, id: ConversationId, draft: SavedDraft) {
+    this.#core = core;
+    this.id = id;
+    this.draft = draft;
+    this.members = new LiveMembers(core, id);
+    this.info = new Derived<Info>(() => infoOf(this.id, this.#log(), this.#context()));
+  }
+
+  // --- reading -----------------------------------------------------------------------------------
+
+  timeline(at: Place = 'latest'): Timeline {
+    const timeline = new WindowTimeline(this.#core, this);
+    this.#timelines.add(timeline);
+    this.#core.timelineOpened(timeline, this.id);
+    timeline.moveTo(at).catch(() => undefined);
+    return timeline;
+  }
+
+  closed(timeline: WindowTimeline): void {
+    this.#timelines.delete(timeline);
+    this.#core.timelineClosed(timeline);
+  }
+
+  receipts(sequence: Sequence): ReceiptsStore {
+    const cell = this.#receiptsCell(sequence);
+    const ask = (): Promise<{ counts?: ReceiptCounts; receipts?: readonly Receipt[] }> =>
+      this.#core.call('Messages.ListReceipts', { conversationId: this.id, sequence });
+    const take = (counts: ReceiptCounts | undefined): void => {
+      if (counts === undefined) return;
+      this.#log()?.takeReceipts({ conversationId: this.id, counts: [{ ...counts, sequence }] });
+      this.receiptsMoved();
+    };
+    ask()
+      .then((answer) => take(answer.counts))
+      .catch(() => undefined);
+    return {
+      get: () => cell.get(),
+      subscribe: (fn) => cell.subscribe(fn),
+      who: async () => {
+        const answer = await ask();
+        take(answer.counts);
+        return answer.receipts ?? [];
+      },
+    };
+  }
+
+  /** The list's row; the same object until it changes. */
+  row(): ConversationRow {
+    const log = this.#log();
+    const last = log?.resource.lastMessage;
+    const next = listRowOf(this.info.get(), last, {
+      ...this.#context(),
+      pending: this.#pendingMessages(),
+      draft: this.draft.get().text,
+      typing: this.typing.get(),
+      tickOf: (key, sequence) => this.tickOf(key, sequence),
+    });
+    const held = this.#row;
+    const isSame =
+      held !== undefined &&
+      isShallowEqual({ ...held, last: undefined }, { ...next, last: undefined }) &&
+      isShallowEqual(held.last, next.last);
+    if (!isSame) this.#row = next;
+    return this.#row ?? next;
+  }
+
+  // --- acts --------------------------------------------------------------------------------------
+
+  send(content: Content, options: SendOptions = {}): MessageRef {
+    const replyTo = options.replyTo === undefined ? undefined : this.#refOf(options.replyTo);
+    const ref = this.#add(
+      { is: 'message', content, ...(replyTo === undefined ? {} : { replyTo }) },
+      { after: options.after, clearsDraft: true },
+    );
+    for (const timeline of this.#timelines) timeline.sent();
+    return ref;
+  }
+
+  edit(key: Key, content: Content): MessageRef {
+    return this.#add({ is: 'edit', target: this.#refOf(key), content }, { clearsDraft: true });
+  }
+
+  remove(key: Key, scope: 'me' | 'all'): MessageRef {
+    if (scope === 'me') throw featureDisabled('hiding a message for oneself');
+    return this.#add({ is: 'delete', target: this.#refOf(key) }, {});
+  }
+
+  react(key: Key, emoji: string, on: boolean): MessageRef {
+    const op = on ? ('add' as const) : ('remove' as const);
+    return this.#add({ is: 'reaction', target: this.#refOf(key), emoji, op }, {});
+  }
+
+  setTyping(): void {
+    this.#core.setTyping(this.id);
+  }
+
+  markRead(sequence: Sequence): void {
+    this.#core.markRead(this.id, sequence);
+  }
+
+  markUnread(): void {
+    this.#core.setMine(this.id, { markedUnread: true });
+  }
+
+  notify(level: 'all' | 'mentions' | 'none', until?: Date): void {
+    this.#core.setMine(this.id, { notify: level, muteUntilMs: until?.getTime() ?? 0 });
+  }
+
+  async update(change: {
+    readonly name?: string;
+    readonly settings?: ConversationSettings;
+  }): Promise<void> {
+    await this.#core.ask('Conversations.Update', {
+      conversationId: this.id,
+      conversation: change,
+      updateMask: Object.keys(change),
+    });
+  }
+
+  // --- told by the client ------------------------------------------------------------------------
+
+  get isOpen(): boolean {
+    return this.#timelines.size > 0;
+  }
+
+  /** The log or its messages changed. */
+  changed(messages: ReadonlyMap<Sequence, Message> | undefined): void {
+    const log = this.#log();
+    for (const [key, landing] of this.#landing)
+      if (log === undefined || log.cursor >= landing.sequence) this.#landing.delete(key);
+    for (const message of messages?.values() ?? []) {
+      if (this.#quotes.has(message.sequence))
+        this.#quotes.set(message.sequence, quoteOf(message, message.sequence));
+      // Whoever wrote has stopped typing.
+      if (message.senderUserId !== undefined) this.heardTyping(message.senderUserId, false);
+    }
+    this.receiptsMoved();
+    this.info.invalidate();
+    for (const timeline of this.#timelines)
+      if (messages !== undefined && messages.size > 0) timeline.take(messages);
+      else timeline.refresh();
+  }
+
+  receiptsMoved(): void {
+    const log = this.#log();
+    if (log === undefined) return;
+    this.#ticks.moved(log);
+    for (const [sequence, cell] of this.#receipts) cell.set(this.#countsOf(sequence));
+  }
+
+  erased(span: Span): void {
+    for (const timeline of this.#timelines) timeline.erase(span);
+  }
+
+  outboxChanged(settled: SettledRef | undefined): void {
+    if (settled !== undefined) {
+      const { entry, sequence, state } = settled;
+      if (entry.action.is === 'message')
+        this.#ticks.adopt(entry.key, { sequence, state }, this.#log());
+      else if ((this.#log()?.cursor ?? 0) < sequence) this.#landing.set(entry.key, settled);
+    }
+    for (const timeline of this.#timelines) timeline.refresh();
+  }
+
+  online(): void {
+    for (const timeline of this.#timelines) timeline.online();
+  }
+
+  namesChanged(): void {
+    this.info.invalidate();
+  }
+
+  heardTyping(user: UserId, isTyping: boolean): void {
+    const others = this.typing.get().filter((each) => each !== user);
+    this.#typingTimers.get(user)?.();
+    this.#typingTimers.delete(user);
+    if (isTyping) {
+      const stop = this.#core.host.after(TYPING_MS, () => this.heardTyping(user, false));
+      this.#typingTimers.set(user, stop);
+      this.typing.set([...others, user]);
+    } else if (others.length !== this.typing.get().length) this.typing.set(others);
+  }
+
+  stop(): void {
+    for (const timeline of [...this.#timelines]) timeline.close();
+    for (const stop of this.#typingTimers.values()) stop();
+    this.#typingTimers.clear();
+    this.draft.flush();
+  }
+
+  // --- rows --------------------------------------------------------------------------------------
+
+  rowsInput(): Omit<RowsInput, 'messages' | 'holes'> {
+    const changes = this.#changes();
+    return {
+      me: this.#core.me(),
+      pending: this.#pendingMessages(),
+      changeOf: (message, key) =>
+        (message === undefined ? undefined : changes.get(message.sequence)) ?? changes.get(key),
+      quoteOf: (sequence) => this.#quote(sequence),
+      tickOf: (key, sequence) => this.tickOf(key, sequence),
+    };
+  }
+
+  tickOf(key: Key, sequence: Sequence): Cell<SendState> {
+    return this.#ticks.get(key, sequence, this.#log());
+  }
+
+  #pendingMessages(): { readonly entry: OutboxEntry; readonly ref: MessageRef }[] {
+    return this.#entries().filter(({ entry }) => entry.action.is === 'message');
+  }
+
+  #entries(): { readonly entry: OutboxEntry; readonly ref: MessageRef }[] {
+    return this.#core.outbox.machine.entriesOf(this.id).flatMap((entry) => {
+      const ref = this.#core.outbox.ref(entry.key);
+      return ref === undefined ? [] : [{ entry, ref }];
+    });
+  }
+
+  /** Newest own change by the message it is of. */
+  #changes(): ReadonlyMap<Sequence | Key, PendingChange> {
+    const changes = new Map<Sequence | Key, PendingChange>();
+    for (const change of [...this.#landing.values(), ...this.#entries()]) {
+      const action = change.entry.action;
+      if (action.is === 'message') continue;
+      const target = action.target;
+      changes.set('key' in target ? target.key : target.sequence, change);
+    }
+    return changes;
+  }
+
+  #quote(sequence: Sequence): Quote {
+    const held = this.#quotes.get(sequence);
+    if (held !== undefined) return held;
+    const bare: Quote = { sequence };
+    this.#quotes.set(sequence, bare);
+    if (this.#quotes.size > QUOTES_MAX) this.#quotes.delete(this.#quotes.keys().next().value ?? 0);
+    this.#readQuote(sequence).catch(() => undefined);
+    return bare;
+  }
+
+  async #readQuote(sequence: Sequence): Promise<void> {
+    const range = { from: sequence, through: sequence, limit: 1, isNewest: true };
+    let [message] = await this.#core.readMessages(this.id, range);
+    if (message === undefined && this.#core.isReady()) {
+      const answer = await this.#core.readPage(this.id, { sequence });
+      message = answer.messages?.[0];
+    }
+    if (message === undefined) return;
+    this.#quotes.set(sequence, quoteOf(message, sequence));
+    for (const timeline of this.#timelines) timeline.refresh();
+  }
+
+  // --- parts -------------------------------------------------------------------------------------
+
+  #add(
+    action: OutboxEntry['action'],
+    o: { readonly after?: Key | undefined; readonly clearsDraft?: boolean },
+  ): MessageRef {
+    if (!this.#core.mayWrite())
+      throw new ClientError('REPLACED', 'another tab or process has taken over');
+    const json = JSON.stringify(action);
+    if (json.length > CONTENT_BYTES_MAX)
+      throw new ClientError('PAYLOAD_TOO_LARGE', 'content is at most 64 KiB');
+    const log = this.#log();
+    const peer = log?.resource.kind === 'direct' ? log.resource.peerUserId : undefined;
+    const entry = {
+      key: newUuid((count) => this.#core.host.randomBytes(count)),
+      conversationId: this.id,
+      // The first append makes a direct, and only this form names its members.
+      to: peer === undefined ? this.id : `direct:${peer}`,
+      // A copy: what the caller does with its object later is not sent.
+      action: JSON.parse(json) as OutboxEntry['action'],
+      ...(o.after === undefined ? {} : this.#dependency(o.after)),
+    };
+    return this.#core.outbox.add(entry, o.clearsDraft === true ? this.draft.take() : []);
+  }
+
+  #dependency(key: Key): { after?: Key } {
+    return this.#core.outbox.machine.entry(key) === undefined ? {} : { after: key };
+  }
+
+  /** By key while it is under way, else by place. */
+  #refOf(key: Key): RowRef {
+    if (this.#core.outbox.machine.entry(key) !== undefined) return { key };
+    const sequence = this.#sequenceOf(key);
+    if (sequence === undefined) throw new ClientError('MESSAGE_UNKNOWN', 'no such row is open');
+    return { sequence };
+  }
+
+  #sequenceOf(key: Key): Sequence | undefined {
+    const known = this.#ticks.sequenceOf(key);
+    if (known !== undefined) return known;
+    for (const timeline of this.#timelines)
+      for (const row of timeline.get().rows)
+        if (row.key === key && row.is === 'message') return row.sequence;
+    const last = this.#log()?.resource.lastMessage;
+    return last?.clientMessageId === key ? last.sequence : undefined;
+  }
+
+  #receiptsCell(sequence: Sequence): Cell<Receipts> {
+    let cell = this.#receipts.get(sequence);
+    if (cell === undefined) {
+      cell = new Cell<Receipts>(this.#countsOf(sequence), isShallowEqual);
+      this.#receipts.set(sequence, cell);
+      // One open details view at a time is usual.
+      if (this.#receipts.size > 64) this.#receipts.delete(this.#receipts.keys().next().value ?? 0);
+    }
+    return cell;
+  }
+
+  #countsOf(sequence: Sequence): Receipts {
+    const log = this.#log();
+    const counts = log?.counts.get(sequence);
+    if (counts !== undefined) return counts;
+    if (log?.resource.kind !== 'direct') return { of: 0, queued: 0, delivered: 0, read: 0 };
+    const { delivered, read } = log.watermarks;
+    return {
+      of: 1,
+      queued: 0,
+      delivered: sequence <= delivered ? 1 : 0,
+      read: sequence <= read ? 1 : 0,
+    };
+  }
+
+  #log(): ConversationLog | undefined {
+    return this.#core.log(this.id);
+  }
+
+  #context(): InfoContext {
+    return {
+      me: this.#core.me(),
+      nameOf: (id) => {
+        const user = this.#core.people.known(id);
+        return user?.displayName || user?.username || '';
+      },
+      localGroup: this.#core.localGroup(this.id),
+      nowMs: this.#core.host.nowMs(),
+    };
+  }
+}

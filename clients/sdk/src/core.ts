@@ -1,0 +1,53 @@
+/** What conversations, timelines and lists need of the client around them. */
+import type { ConversationId, ListMessagesAnswer, Message, Sequence, UserId } from './contract.ts';
+import type { ConversationLog } from './conversation-log.ts';
+import type { HostPort } from './host.ts';
+import type { LocalGroup } from './info.ts';
+import type { Outbox } from './outbox.ts';
+import type { PeopleStore } from './people.ts';
+
+export interface PageRequest {
+  readonly before?: Sequence;
+  readonly after?: Sequence;
+  readonly around?: Sequence;
+  readonly atTimeMs?: number;
+  readonly sequence?: Sequence;
+  readonly limit?: number;
+}
+
+export interface Core {
+  readonly host: HostPort;
+  readonly outbox: Outbox;
+  readonly people: PeopleStore;
+  me(): UserId;
+  log(id: ConversationId): ConversationLog | undefined;
+  /** Made here and not yet on the server. */
+  localGroup(id: ConversationId): LocalGroup | undefined;
+  /** False: a follower, which may not write. */
+  mayWrite(): boolean;
+  isReady(): boolean;
+  /** Messages held on the device in [from, through], ascending; the newest `limit` if `isNewest`. */
+  readMessages(
+    id: ConversationId,
+    o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
+  ): Promise<readonly Message[]>;
+  /** Reads a page from the server; it is stored, and in every open timeline, on return. */
+  readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer>;
+  call<T>(method: string, request: unknown): Promise<T>;
+  /** The same, but waits for a connection first: what a person asked for. */
+  ask<T>(method: string, request: unknown): Promise<T>;
+  /** Somebody looks at it: sync what it owes now. */
+  wantSync(id: ConversationId): void;
+  markRead(id: ConversationId, sequence: Sequence): void;
+  setTyping(id: ConversationId): void;
+  /** Own settings of a conversation: shown at once, told the server as soon as it can be. */
+  setMine(id: ConversationId, patch: MyPatch): void;
+  timelineOpened(timeline: { close(): void }, id: ConversationId): void;
+  timelineClosed(timeline: { close(): void }): void;
+}
+
+export interface MyPatch {
+  readonly notify?: 'all' | 'mentions' | 'none';
+  readonly muteUntilMs?: number;
+  readonly markedUnread?: boolean;
+}

@@ -1,0 +1,25 @@
+/** Which sequences an answer of List speaks for: it is dense, and a short page ends at an edge. */
+import type { ListMessagesAnswer, Sequence } from './contract.ts';
+import type { PageRequest } from './core.ts';
+
+const LIMIT_DEFAULT = 50;
+
+export function coversOf(
+  request: PageRequest,
+  answer: ListMessagesAnswer,
+): { readonly from?: Sequence; readonly through?: Sequence } {
+  const isShort = (answer.messages?.length ?? 0) < (request.limit ?? LIMIT_DEFAULT);
+  if (request.sequence !== undefined) return { from: request.sequence, through: request.sequence };
+  if (request.before !== undefined) {
+    const through = request.before - 1;
+    return isShort ? { from: 1, through } : { through };
+  }
+  if (request.after !== undefined) {
+    const from = request.after + 1;
+    return isShort ? { from, through: answer.asOf ?? answer.head ?? from } : { from };
+  }
+  // Around a place either half may be short, so only what lies between its ends is sure.
+  if (request.around !== undefined || request.atTimeMs !== undefined) return {};
+  const through = answer.asOf ?? answer.head ?? 0;
+  return isShort ? { from: 1, through } : { through };
+}

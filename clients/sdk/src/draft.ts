@@ -1,0 +1,71 @@
+/** Text in the making: saved 300 ms after the last change (S19), cleared by the send it became. */
+import type { Draft, DraftStore } from './client-interface.ts';
+import type { ConversationId } from './contract.ts';
+import type { HostPort } from './host.ts';
+import { Cell, isShallowEqual } from './store.ts';
+import type { OwnTable, StorePut } from './stores/store-port.ts';
+
+export const SAVE_AFTER_MS = 300;
+const EMPTY: Draft = { text: '' };
+
+export class SavedDraft implements DraftStore {
+  readonly #id: ConversationId;
+  readonly #cell: Cell<Draft>;
+  readonly #host: HostPort;
+  readonly #write: (puts: readonly StorePut<OwnTable>[]) => void;
+  readonly #changed: (draft: Draft) => void;
+  #cancel: (() => void) | undefined;
+
+  constructor(o: {
+    id: ConversationId;
+    draft: Draft | undefined;
+    host: HostPort;
+    write: (puts: readonly StorePut<OwnTable>[]) => void;
+    changed: (draft: Draft) => void;
+  }) {
+    this.#id = o.id;
+    this.#cell = new Cell<Draft>(o.draft ?? EMPTY, isShallowEqual);
+    this.#host = o.host;
+    this.#write = o.write;
+    this.#changed = o.changed;
+  }
+
+  get(): Draft {
+    return this.#cell.get();
+  }
+
+  subscribe(fn: () => void): () => void {
+    return this.#cell.subscribe(fn);
+  }
+
+  set(draft: Draft): void {
+    this.#cell.set(draft);
+    this.#changed(draft);
+    this.#cancel?.();
+    this.#cancel = this.#host.after(SAVE_AFTER_MS, () => this.flush());
+  }
+
+  /** Saves now what waits to be saved. */
+  flush(): void {
+    if (this.#cancel === undefined) return;
+    this.#cancel();
+    this.#cancel = undefined;
+    this.#write([this.#put(this.#cell.get())]);
+  }
+
+  /** Empties it; what is to be written goes into the caller's transaction (S4). */
+  take(): readonly StorePut<OwnTable>[] {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    if (this.#cell.get() === EMPTY) return [];
+    this.#cell.set(EMPTY);
+    this.#changed(EMPTY);
+    return [this.#put(EMPTY)];
+  }
+
+  #put(draft: Draft): StorePut<OwnTable> {
+    const key = [this.#id];
+    const isEmpty = draft.text === '' && draft.replyTo === undefined && draft.editOf === undefined;
+    return isEmpty ? { table: 'drafts', key } : { table: 'drafts', key, value: draft };
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Reading the cache at start (S13). The shelf names the conversations of the first screen, so these
+ * are read first and at once; the rest follows in order. What cannot be read counts as not held: the
+ * cache may vanish, and the server has all of it.
+ */
+import type { ConversationId, User, UserId } from './contract.ts';
+import { ConversationLog, type LogRecord } from './conversation-log.ts';
+import type { SavedStore } from './saved-store.ts';
+import { type StoredPair, under } from './stores/store-port.ts';
+
+const CHUNK = 1_000;
+const USERS_MAX = 2_000;
+const SHELF_ROWS = 50;
+
+interface Shelf {
+  readonly conversations: readonly ConversationId[];
+  readonly user: User;
+}
+
+export interface Loaded {
+  readonly logs: readonly ConversationLog[];
+  readonly users: readonly StoredPair[];
+  readonly user: User | undefined;
+  readonly syncToken: string;
+}
+
+export async function loadCache(store: SavedStore, me: UserId): Promise<Loaded> {
+  const [token] = await store.readCache('meta', under('token'));
+  const [shelf] = await store.readCache('meta', under('shelf'));
+  const user = (shelf?.value as Shelf | undefined)?.user;
+  const logs: ConversationLog[] = [];
+  let isSound = true;
+  let from: readonly (string | number)[] = [];
+  for (;;) {
+    const pairs = await store.readCache('conversations', {
+      from,
+      through: ['\uffff'],
+      limit: CHUNK,
+    });
+    for (const pair of pairs) {
+      const log = logOf(pair);
+      if (log === undefined) isSound = false;
+      else logs.push(log);
+    }
+    const last = pairs.at(-1);
+    if (last === undefined || pairs.length < CHUNK) break;
+    from = [...last.key, 0];
+  }
+  const users = await store.readCache('users', { ...under(), limit: USERS_MAX });
+  const { syncToken = '' } = (token?.value ?? {}) as { syncToken?: string };
+  return {
+    logs,
+    users,
+    user: user?.userId === me ? user : undefined,
+    // A damaged record: the token would claim what is not here, so the list is read anew.
+    syncToken: isSound ? syncToken : '',
+  };
+}
+
+export async function saveShelf(
+  store: SavedStore,
+  logs: Iterable<ConversationLog>,
+  user: User,
+): Promise<void> {
+  const newest = [...logs]
+    .filter((log) => log.isOnServer)
+    .sort((a, b) => (b.resource.lastMessage?.timeMs ?? 0) - (a.resource.lastMessage?.timeMs ?? 0))
+    .slice(0, SHELF_ROWS);
+  const value: Shelf = { conversations: newest.map((log) => log.id), user };
+  await store
+    .writeCache([{ table: 'meta', key: ['shelf'], value }])
+    // The next change saves it again.
+    .catch(() => undefined);
+}
+
+function logOf(pair: StoredPair): ConversationLog | undefined {
+  const record = pair.value as Partial<LogRecord>;
+  const isSound =
+    record.resource?.conversationId === pair.key[0] &&
+    Array.isArray(record.ranges) &&
+    Number.isSafeInteger(record.cursor) &&
+    Number.isSafeInteger(record.head) &&
+    record.unread !== undefined;
+  return isSound ? new ConversationLog(record as LogRecord) : undefined;
+}

@@ -1,0 +1,97 @@
+/** A conversation's members: as last read; read again when a row says that they changed. */
+import type { Members } from './client-interface.ts';
+import type { ConversationId, Member, Role, UserId } from './contract.ts';
+import type { Core } from './core.ts';
+import { Cell } from './store.ts';
+
+interface MembersState {
+  readonly items: readonly Member[];
+  readonly complete: boolean;
+}
+
+const PAGE_SIZE = 200;
+const PAGES_MAX = 10;
+
+export class LiveMembers implements Members {
+  readonly #core: Core;
+  readonly #id: ConversationId;
+  readonly #state = new Cell<MembersState>({ items: [], complete: false });
+  #isLoaded = false;
+  #loading: Promise<void> | undefined;
+
+  constructor(core: Core, id: ConversationId) {
+    this.#core = core;
+    this.#id = id;
+  }
+
+  get(): MembersState {
+    return this.#state.get();
+  }
+
+  subscribe(fn: () => void): () => void {
+    const stop = this.#state.subscribe(fn);
+    if (!this.#isLoaded) this.load().catch(() => undefined);
+    return stop;
+  }
+
+  load(): Promise<void> {
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  /** Offline-made: those it will be created with. */
+  set(items: readonly Member[]): void {
+    this.#state.set({ items, complete: true });
+  }
+
+  /** Rows or the resource say that they changed. */
+  changed(): void {
+    if (this.#isLoaded || this.#state.isWatched) this.load().catch(() => undefined);
+  }
+
+  async add(users: readonly UserId[], role?: Role): Promise<void> {
+    await this.#core.ask('Conversations.AddMembers', {
+      conversationId: this.#id,
+      userIds: users,
+      ...(role === undefined ? {} : { role }),
+    });
+    await this.load();
+  }
+
+  async remove(user: UserId): Promise<void> {
+    await this.#core.ask('Conversations.RemoveMember', { conversationId: this.#id, userId: user });
+    if (user !== this.#core.me()) await this.load();
+  }
+
+  async setRole(user: UserId, role: Role): Promise<void> {
+    const request = { conversationId: this.#id, userId: user, role };
+    await this.#core.ask('Conversations.UpdateMember', request);
+    await this.load();
+  }
+
+  async leave(): Promise<void> {
+    await this.remove(this.#core.me());
+  }
+
+  async #load(): Promise<void> {
+    const items: Member[] = [];
+    let pageToken = '';
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const answer = await this.#core.call<{
+        members?: readonly Member[];
+        nextPageToken?: string;
+      }>('Conversations.ListMembers', {
+        conversationId: this.#id,
+        pageSize: PAGE_SIZE,
+        ...(pageToken === '' ? {} : { pageToken }),
+      });
+      items.push(...(answer.members ?? []));
+      pageToken = answer.nextPageToken ?? '';
+      if (pageToken === '') break;
+    }
+    this.#isLoaded = true;
+    this.#state.set({ items, complete: pageToken === '' });
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The sends of one conversation: which may go now, and with which numbers (S5, CONTRACT §3 G3, G5).
+ * Pure. A lane pipelines at most LANE_IN_FLIGHT_MAX sends of one outbox; what is numbered goes first
+ * and with the same number, because it may have been accepted already.
+ */
+import type { ConversationId, Sequence } from './contract.ts';
+import { invariant } from './invariant.ts';
+import {
+  bodyOf,
+  type Lane,
+  type OutboxEntry,
+  type OutboxStep,
+  type SendNumber,
+  waitsFor,
+} from './outbox-entry.ts';
+
+export const LANE_IN_FLIGHT_MAX = 16;
+
+/** An entry and what only this run knows of it. */
+export interface Held {
+  entry: OutboxEntry;
+  step: OutboxStep;
+  /** When it was last transmitted, monotonic. */
+  sentAtMs: number;
+  /** Answers that asked to try again, in a row. */
+  tries: number;
+}
+
+export class OutboxLane {
+  readonly conversationId: ConversationId;
+  /** In the order of writing. */
+  readonly held: Held[] = [];
+  lane: Lane;
+  /** An answer said that the pipeline is out of order, or to wait: nothing goes until all in flight
+   * is answered, so that the rest is renumbered in order. */
+  isSettling = false;
+  /** A refused number showed that this database is older than what it sent: sync decides. */
+  needsRecovery = false;
+  isRecovering = false;
+  /** An offline-made group that the server does not have yet. */
+  isHeld = false;
+  /** Monotonic; the server or backoff asked to wait. */
+  notBeforeMs = 0;
+  /** Highest accepted number by outbox: entries of a former outbox keep theirs. */
+  readonly #accepted = new Map<string, number>();
+
+  constructor(lane: Lane) {
+    this.conversationId = lane.conversationId;
+    this.lane = lane;
+    this.#accepted.set(lane.outboxId, lane.lastAccepted);
+  }
+
+  get inFlightCount(): number {
+    return this.held.filter((each) => each.step === 'numbering' || each.step === 'in-flight')
+      .length;
+  }
+
+  /** A send of this outbox was accepted under this number, however that became known. */
+  accepted(number: { readonly outboxId: string; readonly clientSeq: number }): void {
+    const known = this.#accepted.get(number.outboxId) ?? 0;
+    this.#accepted.set(number.outboxId, Math.max(known, number.clientSeq));
+    this.#keepLane();
+  }
+
+  /** The server's own word on what it accepted last. */
+  correct(outboxId: string, lastAccepted: Sequence): void {
+    this.#accepted.set(outboxId, lastAccepted);
+    this.#keepLane();
+  }
+
+  /** Numbers start anew under another outbox. */
+  renew(outboxId: string): void {
+    if (this.lane.outboxId === outboxId) return;
+    this.lane = { conversationId: this.conversationId, outboxId, next: 1, lastAccepted: 0 };
+    this.#accepted.set(outboxId, 0);
+  }
+
+  /** Entries to transmit now, numbered: new numbers are taken here. `room` bounds how many. */
+  pick(room: number, nowMs: number): Held[] {
+    if (this.isSettling && this.inFlightCount > 0) return [];
+    this.isSettling = false;
+    if (this.isHeld || this.needsRecovery || nowMs < this.notBeforeMs) return [];
+    const picked: Held[] = [];
+    let free = Math.min(room, LANE_IN_FLIGHT_MAX - this.inFlightCount);
+    for (const each of this.#inOrder()) {
+      if (free === 0) break;
+      const outboxId = each.entry.number?.outboxId ?? this.lane.outboxId;
+      const ahead = this.#newestInFlight();
+      // The server orders within one outbox only, so another's sends must be answered first.
+      if (ahead !== undefined && ahead.outboxId !== outboxId) break;
+      this.#number(each, outboxId, ahead);
+      each.step = 'numbering';
+      picked.push(each);
+      free -= 1;
+    }
+    return picked;
+  }
+
+  /** What may go, oldest promise first: numbered ones by number, then the ready ones as written. */
+  #inOrder(): Held[] {
+    const waiting = this.held.filter(
+      (each) => each.step === 'queued' && each.entry.failed === undefined,
+    );
+    const numbered = waiting.filter((each) => each.entry.number !== undefined);
+    numbered.sort((a, b) => {
+      const isOldA = a.entry.number?.outboxId !== this.lane.outboxId;
+      const isOldB = b.entry.number?.outboxId !== this.lane.outboxId;
+      if (isOldA !== isOldB) return isOldA ? -1 : 1;
+      return (a.entry.number?.clientSeq ?? 0) - (b.entry.number?.clientSeq ?? 0);
+    });
+    const fresh = waiting.filter(
+      (each) => each.entry.number === undefined && waitsFor(each.entry).length === 0,
+    );
+    return [...numbered, ...fresh];
+  }
+
+  #number(each: Held, outboxId: string, ahead: SendNumber | undefined): void {
+    const after = Math.max(ahead?.clientSeq ?? 0, this.#accepted.get(outboxId) ?? 0);
+    let number = each.entry.number;
+    if (number === undefined) {
+      number = { outboxId, clientSeq: this.lane.next, after };
+      this.lane = { ...this.lane, next: this.lane.next + 1 };
+    } else if (after < number.clientSeq) number = { ...number, after };
+    // Else a later one was accepted: what became of this one is decided, the answer repeats it.
+    invariant(number.after < number.clientSeq, 'outbox.after-below-number');
+    each.entry = {
+      ...each.entry,
+      number,
+      body: each.entry.body ?? bodyOf(each.entry.action),
+      isTransmitted: true,
+    };
+  }
+
+  #newestInFlight(): SendNumber | undefined {
+    let newest: SendNumber | undefined;
+    for (const each of this.held) {
+      if (each.step !== 'numbering' && each.step !== 'in-flight') continue;
+      const number = each.entry.number;
+      if (number !== undefined && (newest === undefined || number.clientSeq > newest.clientSeq))
+        newest = number;
+    }
+    return newest;
+  }
+
+  #keepLane(): void {
+    const lastAccepted = this.#accepted.get(this.lane.outboxId) ?? 0;
+    const next = Math.max(this.lane.next, lastAccepted + 1);
+    if (next !== this.lane.next || lastAccepted !== this.lane.lastAccepted)
+      this.lane = { ...this.lane, lastAccepted, next };
+  }
+}

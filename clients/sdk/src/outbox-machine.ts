@@ -1,0 +1,454 @@
+/**
+ * The outbox as a pure state machine (S4-S6): events in, effects out, no clock, no storage, no
+ * network. Whoever drives it performs the effects in order and reports back. Two rules carry it:
+ * nothing is transmitted before its number is durable, and a number's content never changes.
+ */
+import type { Key, SendState } from './client-interface.ts';
+import type { Commit, ConversationId, Sequence, WireError } from './contract.ts';
+import { knownReason } from './errors.ts';
+import { type Lane, type OutboxEntry, resolved, stateOf, waitsFor } from './outbox-entry.ts';
+import { type Held, OutboxLane } from './outbox-lane.ts';
+import { REASONS, type Reason } from './reasons.ts';
+import type { OwnTable, StorePut } from './stores/store-port.ts';
+
+export const QUEUED_MS_MAX: number = 24 * 3600 * 1000;
+/** Without an answer for this long the outcome counts as unknown, and the same goes again. */
+export const ANSWER_MS_MAX = 20_000;
+/** Over all conversations; the server allows 256 unanswered requests of any kind. */
+export const IN_FLIGHT_MAX = 192;
+export const ENTRIES_MAX = 10_000;
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_MAX_MS = 30_000;
+const WAIT_DEFAULT_MS = 1_000;
+
+export type OutboxEvent =
+  | {
+      readonly is: 'loaded';
+      readonly outboxId: string;
+      readonly entries: readonly OutboxEntry[];
+      readonly lanes: readonly Lane[];
+    }
+  | { readonly is: 'added'; readonly entry: OutboxEntry }
+  /** The entry is durable. */
+  | { readonly is: 'saved'; readonly key: Key }
+  /** The numbers are durable. */
+  | { readonly is: 'numbered'; readonly keys: readonly Key[] }
+  | { readonly is: 'live'; readonly isLive: boolean }
+  | { readonly is: 'held'; readonly conversationId: ConversationId; readonly isHeld: boolean }
+  | { readonly is: 'committed'; readonly key: Key; readonly commit: Commit }
+  | { readonly is: 'refused'; readonly key: Key; readonly error: WireError }
+  /** Its row was seen: in a push, a page or a sync. */
+  | {
+      readonly is: 'appeared';
+      readonly key: Key;
+      readonly sequence: Sequence;
+      readonly timeMs: number;
+      readonly outboxId?: string;
+      readonly clientSeq?: number;
+    }
+  | { readonly is: 'retry'; readonly key: Key }
+  | { readonly is: 'cancel'; readonly key: Key }
+  /** Everything the server holds of the conversation was compared by key. */
+  | {
+      readonly is: 'recovered';
+      readonly conversationId: ConversationId;
+      readonly freshOutboxId: string;
+    }
+  | { readonly is: 'tick' };
+
+export interface SettledSend {
+  readonly entry: OutboxEntry;
+  readonly sequence: Sequence;
+  readonly timeMs: number;
+  readonly queued: number;
+}
+
+export type OutboxEffect =
+  /** One transaction; then `numbered` with these keys. */
+  | {
+      readonly is: 'store';
+      readonly puts: readonly StorePut<OwnTable>[];
+      readonly numbered: readonly Key[];
+    }
+  | { readonly is: 'transmit'; readonly entries: readonly OutboxEntry[] }
+  | { readonly is: 'state'; readonly entry: OutboxEntry; readonly state: SendState }
+  /** Store the message in the cache first, then these puts: a crash between repeats a replay. */
+  | {
+      readonly is: 'settled';
+      readonly settled: SettledSend;
+      readonly puts: readonly StorePut<OwnTable>[];
+    }
+  | { readonly is: 'failed'; readonly entry: OutboxEntry; readonly reason: Reason }
+  | { readonly is: 'cancelled'; readonly entry: OutboxEntry }
+  /** A restored database: sync the conversation, report what is there, then `recovered`. */
+  | { readonly is: 'recover'; readonly conversationId: ConversationId };
+
+/** What the machine is told about the moment of an event. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly monotonicMs: number;
+  /** 0 <= x < 1, for backoff. */
+  readonly chance: number;
+}
+
+export class OutboxMachine {
+  readonly #byKey = new Map<Key, Held>();
+  readonly #lanes = new Map<ConversationId, OutboxLane>();
+  #outboxId = '';
+  #isLive = false;
+  #effects: OutboxEffect[] = [];
+
+  step(event: OutboxEvent, moment: Moment): readonly OutboxEffect[] {
+    this.#effects = [];
+    const touched = this.#take(event, moment);
+    if (touched === 'all') for (const lane of this.#lanes.values()) this.#pump(lane, moment);
+    else if (touched !== undefined) this.#pump(touched, moment);
+    return this.#effects;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  get outboxId(): string {
+    return this.#outboxId;
+  }
+
+  entry(key: Key): OutboxEntry | undefined {
+    return this.#byKey.get(key)?.entry;
+  }
+
+  stateOf(key: Key): SendState | undefined {
+    const held = this.#byKey.get(key);
+    return held === undefined ? undefined : stateOf(held.entry, held.step);
+  }
+
+  /** In the order of writing. */
+  entriesOf(conversationId: ConversationId): readonly OutboxEntry[] {
+    return this.#lanes.get(conversationId)?.held.map((each) => each.entry) ?? [];
+  }
+
+  conversations(): readonly ConversationId[] {
+    return [...this.#lanes.values()]
+      .filter((lane) => lane.held.length > 0)
+      .map((l) => l.conversationId);
+  }
+
+  /** Monotonic time at which `tick` may find something to do; undefined = nothing waits for time. */
+  nextTickMs(moment: Moment): number | undefined {
+    let next = Number.POSITIVE_INFINITY;
+    for (const lane of this.#lanes.values()) {
+      if (lane.held.length === 0) continue;
+      if (this.#isLive && lane.notBeforeMs > moment.monotonicMs)
+        next = Math.min(next, lane.notBeforeMs);
+      for (const each of lane.held) {
+        if (each.step === 'in-flight') next = Math.min(next, each.sentAtMs + ANSWER_MS_MAX);
+        else if (each.entry.failed === undefined)
+          next = Math.min(
+            next,
+            moment.monotonicMs + each.entry.queuedTimeMs + QUEUED_MS_MAX - moment.nowMs,
+          );
+      }
+    }
+    return Number.isFinite(next) ? next : undefined;
+  }
+
+  #take(event: OutboxEvent, moment: Moment): OutboxLane | 'all' | undefined {
+    switch (event.is) {
+      case 'loaded':
+        return this.#load(event);
+      case 'added':
+        return this.#add(event.entry);
+      case 'saved':
+        return this.#saved(event.key);
+      case 'numbered':
+        return this.#numbered(event.keys, moment);
+      case 'live':
+        return this.#live(event.isLive);
+      case 'held': {
+        const lane = this.#lane(event.conversationId);
+        lane.isHeld = event.isHeld;
+        return lane;
+      }
+      case 'committed':
+        return this.#settle(event.key, {
+          sequence: event.commit.sequence,
+          timeMs: event.commit.timeMs ?? moment.nowMs,
+          queued: event.commit.queued ?? 0,
+        });
+      case 'appeared':
+        return this.#appeared(event);
+      case 'refused':
+        return this.#refused(event, moment);
+      case 'retry':
+        return this.#retry(event.key, moment);
+      case 'cancel':
+        return this.#cancel(event.key);
+      case 'recovered':
+        return this.#recovered(event);
+      case 'tick':
+        return this.#tick(moment);
+    }
+  }
+
+  #load(event: Extract<OutboxEvent, { is: 'loaded' }>): 'all' {
+    this.#outboxId = event.outboxId;
+    // A lane of a former outbox starts anew; its numbered entries keep what they carry.
+    for (const lane of event.lanes)
+      if (lane.outboxId === event.outboxId)
+        this.#lanes.set(lane.conversationId, new OutboxLane(lane));
+    for (const entry of event.entries) this.#hold(entry, 'queued');
+    return 'all';
+  }
+
+  #add(entry: OutboxEntry): undefined {
+    this.#hold(entry, 'saving');
+  }
+
+  #saved(key: Key): OutboxLane | undefined {
+    const held = this.#byKey.get(key);
+    if (held?.step !== 'saving') return undefined;
+    this.#toStep(held, 'queued');
+    return this.#lane(held.entry.conversationId);
+  }
+
+  #numbered(keys: readonly Key[], moment: Moment): undefined {
+    const going: OutboxEntry[] = [];
+    for (const key of keys) {
+      const held = this.#byKey.get(key);
+      // Cancelled or settled while its number was stored; or the connection went.
+      if (held?.step !== 'numbering') continue;
+      if (!this.#isLive) {
+        this.#toStep(held, 'queued');
+        continue;
+      }
+      held.sentAtMs = moment.monotonicMs;
+      this.#toStep(held, 'in-flight');
+      going.push(held.entry);
+    }
+    if (going.length > 0) this.#effects.push({ is: 'transmit', entries: going });
+  }
+
+  #live(isLive: boolean): 'all' | undefined {
+    this.#isLive = isLive;
+    if (isLive) {
+      for (const lane of this.#lanes.values()) lane.notBeforeMs = 0;
+      return 'all';
+    }
+    // What was in flight has an unknown outcome now: the same goes again, oldest first.
+    for (const held of this.#byKey.values())
+      if (held.step === 'in-flight') this.#toStep(held, 'queued');
+    for (const lane of this.#lanes.values()) {
+      lane.isSettling = false;
+      lane.isRecovering = false;
+    }
+    return undefined;
+  }
+
+  #appeared(event: Extract<OutboxEvent, { is: 'appeared' }>): OutboxLane | undefined {
+    const { key, sequence, timeMs, outboxId, clientSeq } = event;
+    const held = this.#byKey.get(key);
+    if (held === undefined) return undefined;
+    const number = outboxId && clientSeq ? { outboxId, clientSeq } : held.entry.number;
+    if (number !== undefined) this.#lane(held.entry.conversationId).accepted(number);
+    return this.#settle(key, { sequence, timeMs, queued: 0 });
+  }
+
+  #settle(
+    key: Key,
+    at: { readonly sequence: Sequence; readonly timeMs: number; readonly queued: number },
+  ): OutboxLane | undefined {
+    const held = this.#byKey.get(key);
+    if (held === undefined) return undefined;
+    const lane = this.#lane(held.entry.conversationId);
+    if (held.entry.number !== undefined) lane.accepted(held.entry.number);
+    this.#drop(held, lane);
+    const puts: StorePut<OwnTable>[] = [removal(held.entry), laneOf(lane)];
+    for (const other of lane.held) {
+      if (!waitsFor(other.entry).includes(key)) continue;
+      other.entry = resolved(other.entry, key, at.sequence);
+      puts.push(kept(other.entry));
+    }
+    this.#effects.push({ is: 'settled', settled: { entry: held.entry, ...at }, puts });
+    return lane;
+  }
+
+  #refused(event: Extract<OutboxEvent, { is: 'refused' }>, moment: Moment): OutboxLane | undefined {
+    const held = this.#byKey.get(event.key);
+    if (held?.step !== 'in-flight') return undefined;
+    const lane = this.#lane(held.entry.conversationId);
+    const reason = knownReason(event.error.reason);
+    if (reason === 'OUT_OF_ORDER') this.#outOfOrder(held, lane, event.error);
+    else if (reason === 'IDEMPOTENCY_CONFLICT' || reason === 'TOO_OLD') {
+      this.#toStep(held, 'queued');
+      lane.needsRecovery = true;
+    } else if (isForLater(reason)) this.#later(held, lane, { event, reason, moment });
+    else this.#fail(held, reason, REASONS[reason].retry !== 'fix');
+    return lane;
+  }
+
+  #outOfOrder(held: Held, lane: OutboxLane, error: WireError): void {
+    const number = held.entry.number;
+    const lastAccepted = Number(error.metadata?.['lastAccepted'] ?? Number.NaN);
+    if (number !== undefined && Number.isSafeInteger(lastAccepted)) {
+      lane.correct(number.outboxId, lastAccepted);
+      // Below an accepted number and unused: it can never be accepted, so a new one is safe.
+      if (lastAccepted >= number.clientSeq) held.entry = unnumbered(held.entry);
+    }
+    lane.isSettling = true;
+    this.#toStep(held, 'queued');
+  }
+
+  #later(
+    held: Held,
+    lane: OutboxLane,
+    o: { event: { readonly error: WireError }; reason: Reason; moment: Moment },
+  ): void {
+    const backoffMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** held.tries);
+    const asksToWait = REASONS[o.reason].retry === 'wait';
+    const waitMs = asksToWait ? WAIT_DEFAULT_MS : (0.5 + o.moment.chance / 2) * backoffMs;
+    held.tries += 1;
+    lane.notBeforeMs = o.moment.monotonicMs + Math.max(o.event.error.retryAfterMs ?? 0, waitMs);
+    lane.isSettling = true;
+    this.#toStep(held, 'queued');
+  }
+
+  #fail(held: Held, reason: Reason, retryable: boolean): void {
+    // A refusal is final and its number is skipped; after 24 h the outcome may still be unknown.
+    const entry = reason === 'DEADLINE' ? held.entry : unnumbered(held.entry);
+    held.entry = { ...entry, failed: { reason, retryable } };
+    this.#toStep(held, 'queued');
+    this.#effects.push({ is: 'store', puts: [kept(held.entry)], numbered: [] });
+    this.#effects.push({ is: 'failed', entry: held.entry, reason });
+  }
+
+  #retry(key: Key, moment: Moment): OutboxLane | undefined {
+    const held = this.#byKey.get(key);
+    if (held?.entry.failed === undefined) return undefined;
+    const { failed: _failed, ...entry } = held.entry;
+    held.entry = { ...entry, queuedTimeMs: moment.nowMs };
+    held.tries = 0;
+    this.#effects.push({ is: 'store', puts: [kept(held.entry)], numbered: [] });
+    this.#toStep(held, 'queued');
+    return this.#lane(entry.conversationId);
+  }
+
+  #cancel(key: Key): OutboxLane | undefined {
+    const held = this.#byKey.get(key);
+    if (held === undefined || !isCancellable(held)) return undefined;
+    const lane = this.#lane(held.entry.conversationId);
+    this.#drop(held, lane);
+    this.#effects.push({ is: 'store', puts: [removal(held.entry)], numbered: [] });
+    this.#effects.push({ is: 'cancelled', entry: held.entry });
+    // What was to follow it never can.
+    for (const other of [...lane.held])
+      if (waitsFor(other.entry).includes(key)) this.#fail(other, 'CANCELED', false);
+    return lane;
+  }
+
+  #recovered(event: Extract<OutboxEvent, { is: 'recovered' }>): OutboxLane {
+    const lane = this.#lane(event.conversationId);
+    const former = this.#outboxId;
+    const refused = lane.held.filter((each) => each.entry.number !== undefined);
+    // The first conversation to meet it renews the outbox; others only leave the former one.
+    if (refused.some((each) => each.entry.number?.outboxId === former)) {
+      this.#outboxId = event.freshOutboxId;
+      for (const each of this.#lanes.values()) each.renew(event.freshOutboxId);
+    }
+    const puts: StorePut<OwnTable>[] = [
+      { table: 'meta', key: ['outbox'], value: { outboxId: this.#outboxId } },
+      laneOf(lane),
+    ];
+    for (const each of refused) {
+      each.entry = unnumbered(each.entry);
+      puts.push(kept(each.entry));
+    }
+    lane.needsRecovery = false;
+    lane.isRecovering = false;
+    this.#effects.push({ is: 'store', puts, numbered: [] });
+    return lane;
+  }
+
+  #tick(moment: Moment): 'all' {
+    for (const held of this.#byKey.values()) {
+      if (held.entry.failed !== undefined) continue;
+      const isUnanswered = held.step === 'in-flight';
+      if (isUnanswered && moment.monotonicMs - held.sentAtMs >= ANSWER_MS_MAX)
+        this.#toStep(held, 'queued');
+      const isOverdue = moment.nowMs - held.entry.queuedTimeMs >= QUEUED_MS_MAX;
+      if (isOverdue && held.step === 'queued') this.#fail(held, 'DEADLINE', true);
+    }
+    return 'all';
+  }
+
+  #pump(lane: OutboxLane, moment: Moment): void {
+    if (lane.needsRecovery) {
+      if (lane.inFlightCount > 0 || lane.isRecovering || !this.#isLive) return;
+      lane.isRecovering = true;
+      this.#effects.push({ is: 'recover', conversationId: lane.conversationId });
+      return;
+    }
+    if (!this.#isLive) return;
+    let inFlight = 0;
+    for (const each of this.#lanes.values()) inFlight += each.inFlightCount;
+    const picked = lane.pick(IN_FLIGHT_MAX - inFlight, moment.monotonicMs);
+    if (picked.length === 0) return;
+    this.#effects.push({
+      is: 'store',
+      puts: [...picked.map((each) => kept(each.entry)), laneOf(lane)],
+      numbered: picked.map((each) => each.entry.key),
+    });
+  }
+
+  #hold(entry: OutboxEntry, step: 'saving' | 'queued'): void {
+    const held: Held = { entry, step, sentAtMs: 0, tries: 0 };
+    this.#byKey.set(entry.key, held);
+    this.#lane(entry.conversationId).held.push(held);
+  }
+
+  #drop(held: Held, lane: OutboxLane): void {
+    this.#byKey.delete(held.entry.key);
+    lane.held.splice(lane.held.indexOf(held), 1);
+  }
+
+  #toStep(held: Held, step: 'queued' | 'in-flight'): void {
+    held.step = step;
+    this.#effects.push({ is: 'state', entry: held.entry, state: stateOf(held.entry, step) });
+  }
+
+  #lane(conversationId: ConversationId): OutboxLane {
+    let lane = this.#lanes.get(conversationId);
+    if (lane === undefined) {
+      lane = new OutboxLane({ conversationId, outboxId: this.#outboxId, next: 1, lastAccepted: 0 });
+      this.#lanes.set(conversationId, lane);
+    }
+    return lane;
+  }
+}
+
+/** W, R and unknown outcomes: the same again. A: once there is a credential, with the connection. */
+function isForLater(reason: Reason): boolean {
+  const retry = REASONS[reason].retry;
+  return retry === 'wait' || retry === 'backoff' || retry === 'sign_in';
+}
+
+function isCancellable(held: Held): boolean {
+  return held.step === 'numbering' || held.entry.isTransmitted !== true;
+}
+
+function unnumbered(entry: OutboxEntry): OutboxEntry {
+  const { number: _number, body: _body, isTransmitted: _isTransmitted, ...rest } = entry;
+  return rest;
+}
+
+function kept(entry: OutboxEntry): StorePut<OwnTable> {
+  return { table: 'outbox', key: [entry.ordinal], value: entry };
+}
+
+function removal(entry: OutboxEntry): StorePut<OwnTable> {
+  return { table: 'outbox', key: [entry.ordinal] };
+}
+
+function laneOf(lane: OutboxLane): StorePut<OwnTable> {
+  return { table: 'lanes', key: [lane.conversationId], value: lane.lane };
+}

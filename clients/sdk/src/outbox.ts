@@ -1,0 +1,336 @@
+/**
+ * Drives OutboxMachine: stores what it says before it transmits what it says, hands commits to the
+ * sync (the message into the cache), then lets the entry go. Also the refs that senders hold.
+ */
+import type { Accepted, Key, MessageRef, SendState } from './client-interface.ts';
+import type { Body, Commit, ConversationId, Message, ServerFrame } from './contract.ts';
+import { ClientError } from './errors.ts';
+import type { HostPort } from './host.ts';
+import { newUuid } from './ids.ts';
+import { bodyOf, type Lane, type OutboxEntry, waitsFor } from './outbox-entry.ts';
+import {
+  ENTRIES_MAX,
+  type Moment,
+  type OutboxEffect,
+  type OutboxEvent,
+  OutboxMachine,
+  type SettledSend,
+} from './outbox-machine.ts';
+import type { Reason } from './reasons.ts';
+import type { SavedStore } from './saved-store.ts';
+import { Cell, isShallowEqual } from './store.ts';
+import { type OwnTable, type StorePut, under } from './stores/store-port.ts';
+
+/** Bodies of own sends just settled, for the stubs that follow them. */
+const RECENT_MAX = 512;
+
+/** An accepted send and the state its sender watches, which receipts move on. */
+export interface SettledRef extends SettledSend {
+  readonly ref: MessageRef;
+  readonly state: Cell<SendState>;
+}
+
+export interface OutboxHooks {
+  readonly request: (
+    entries: readonly OutboxEntry[],
+    answered: (entry: OutboxEntry, frame: ServerFrame | undefined) => void,
+  ) => void;
+  me(): { readonly userId: string; readonly deviceId: string };
+  /** Puts the message into the cache; `done` once it is stored. */
+  committed(settled: SettledSend, message: Message | undefined, done: () => void): void;
+  failed(entry: OutboxEntry, reason: Reason): void;
+  /** Rows or states of this conversation's own messages changed. */
+  changed(conversationId: ConversationId, settled?: SettledRef): void;
+  /** Reads all the server holds of it that this device does not; what is found settles by key. */
+  recover(conversationId: ConversationId, keys: readonly Key[]): Promise<void>;
+}
+
+export class Outbox {
+  readonly machine: OutboxMachine = new OutboxMachine();
+  readonly #store: SavedStore;
+  readonly #host: HostPort;
+  readonly #hooks: OutboxHooks;
+  readonly #refs = new Map<Key, SendRef>();
+  readonly #recent = new Map<Key, Body>();
+  #nextOrdinal = 1;
+  #cancelTimer: (() => void) | undefined;
+  #isStopped = false;
+  readonly #writes = new Set<Promise<void>>();
+
+  constructor(o: { store: SavedStore; host: HostPort; hooks: OutboxHooks }) {
+    this.#store = o.store;
+    this.#host = o.host;
+    this.#hooks = o.hooks;
+  }
+
+  /** Reads what waits; a database without an outbox id is a new outbox. */
+  async load(): Promise<void> {
+    const entries = (await this.#store.readOwn('outbox', under())).map(
+      (pair) => pair.value as OutboxEntry,
+    );
+    const lanes = (await this.#store.readOwn('lanes', under())).map((pair) => pair.value as Lane);
+    const [meta] = await this.#store.readOwn('meta', under('outbox'));
+    let outboxId = (meta?.value as { outboxId?: string } | undefined)?.outboxId;
+    if (outboxId === undefined) {
+      outboxId = newUuid((count) => this.#host.randomBytes(count));
+      await this.#store.writeOwn([{ table: 'meta', key: ['outbox'], value: { outboxId } }]);
+    }
+    this.#nextOrdinal = Math.max(0, ...entries.map((entry) => entry.ordinal)) + 1;
+    for (const entry of entries) this.#refs.set(entry.key, this.#newRef(entry));
+    this.#isStopped = false;
+    this.#step({ is: 'loaded', outboxId, entries, lanes });
+    for (const entry of entries) this.#show(entry.key);
+  }
+
+  /** Everything written so far is on the device, or has failed to be. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    await Promise.all(this.#writes);
+  }
+
+  /** S4: the entry and whatever gives it its text are one transaction. */
+  add(
+    entry: Omit<OutboxEntry, 'ordinal' | 'queuedTimeMs'>,
+    alongside: readonly StorePut<OwnTable>[],
+  ): MessageRef {
+    if (this.machine.size >= ENTRIES_MAX)
+      throw new ClientError('OVERLOADED', 'too many messages are waiting to be sent');
+    const whole: OutboxEntry = {
+      ...entry,
+      ordinal: this.#nextOrdinal++,
+      queuedTimeMs: this.#host.nowMs(),
+    };
+    const ref = this.#newRef(whole);
+    this.#refs.set(entry.key, ref);
+    this.#step({ is: 'added', entry: whole });
+    this.#hooks.changed(entry.conversationId);
+    const put = { table: 'outbox' as const, key: [whole.ordinal], value: whole };
+    this.#write([put, ...alongside], () => this.#step({ is: 'saved', key: whole.key }));
+    return ref;
+  }
+
+  ref(key: Key): MessageRef | undefined {
+    return this.#refs.get(key);
+  }
+
+  /** Content of an own send by key, while it is under way and shortly after. */
+  bodyOf(key: Key): Body | undefined {
+    const entry = this.machine.entry(key);
+    if (entry === undefined) return this.#recent.get(key);
+    return entry.body ?? (waitsFor(entry).length === 0 ? bodyOf(entry.action) : undefined);
+  }
+
+  live(isLive: boolean): void {
+    this.#step({ is: 'live', isLive });
+  }
+
+  hold(conversationId: ConversationId, isHeld: boolean): void {
+    this.#step({ is: 'held', conversationId, isHeld });
+  }
+
+  appeared(row: {
+    readonly clientMessageId?: string;
+    readonly sequence: number;
+    readonly timeMs?: number;
+    readonly outboxId?: string;
+    readonly clientSeq?: number;
+  }): void {
+    if (row.clientMessageId === undefined || this.machine.entry(row.clientMessageId) === undefined)
+      return;
+    this.#step({
+      is: 'appeared',
+      key: row.clientMessageId,
+      sequence: row.sequence,
+      timeMs: row.timeMs ?? this.#host.nowMs(),
+      ...(row.outboxId ? { outboxId: row.outboxId } : {}),
+      ...(row.clientSeq ? { clientSeq: row.clientSeq } : {}),
+    });
+  }
+
+  #step(event: OutboxEvent): void {
+    const effects = this.machine.step(event, this.#moment());
+    for (const effect of effects) this.#perform(effect);
+    this.#arm();
+  }
+
+  #perform(effect: OutboxEffect): void {
+    switch (effect.is) {
+      case 'store': {
+        const { numbered } = effect;
+        return this.#write(effect.puts, () => {
+          if (numbered.length > 0) this.#step({ is: 'numbered', keys: numbered });
+        });
+      }
+      case 'transmit':
+        return this.#hooks.request(effect.entries, (entry, frame) => this.#answered(entry, frame));
+      case 'state':
+        this.#show(effect.entry.key);
+        return this.#hooks.changed(effect.entry.conversationId);
+      case 'settled':
+        return this.#settled(effect.settled, effect.puts);
+      case 'failed':
+        this.#refs.get(effect.entry.key)?.rejected(effect.reason);
+        return this.#hooks.failed(effect.entry, effect.reason);
+      case 'cancelled':
+        this.#refs.get(effect.entry.key)?.rejected('CANCELED');
+        this.#refs.delete(effect.entry.key);
+        return this.#hooks.changed(effect.entry.conversationId);
+      case 'recover':
+        return this.#recover(effect.conversationId);
+    }
+  }
+
+  #answered(entry: OutboxEntry, frame: ServerFrame | undefined): void {
+    // No frame: the connection ended, which `live` already said.
+    if (frame?.commit !== undefined) this.#committed(entry.key, frame.commit);
+    else if (frame?.error !== undefined)
+      this.#step({ is: 'refused', key: entry.key, error: frame.error });
+  }
+
+  #committed(key: Key, commit: Commit): void {
+    this.#step({ is: 'committed', key, commit });
+  }
+
+  #settled(settled: SettledSend, puts: readonly StorePut<OwnTable>[]): void {
+    const { entry } = settled;
+    const body = entry.body ?? bodyOf(entry.action);
+    this.#recent.set(entry.key, body);
+    if (this.#recent.size > RECENT_MAX) this.#recent.delete(this.#recent.keys().next().value ?? '');
+    const { userId, deviceId } = this.#hooks.me();
+    const message: Message | undefined =
+      entry.action.is === 'message'
+        ? {
+            sequence: settled.sequence,
+            timeMs: settled.timeMs,
+            senderUserId: userId,
+            senderDeviceId: deviceId,
+            clientMessageId: entry.key,
+            content: body,
+            changeSequence: settled.sequence,
+          }
+        : undefined;
+    const ref = this.#refs.get(entry.key);
+    this.#refs.delete(entry.key);
+    ref?.settled(settled);
+    this.#hooks.changed(
+      entry.conversationId,
+      ref === undefined ? undefined : { ...settled, ref, state: ref.state },
+    );
+    // Into the cache first: a crash between leaves the entry, and sending it again is a replay.
+    this.#hooks.committed(settled, message, () => this.#write(puts, () => undefined));
+  }
+
+  #recover(conversationId: ConversationId): void {
+    const keys = this.machine.entriesOf(conversationId).map((entry) => entry.key);
+    this.#hooks.recover(conversationId, keys).then(
+      () =>
+        this.#step({
+          is: 'recovered',
+          conversationId,
+          freshOutboxId: newUuid((count) => this.#host.randomBytes(count)),
+        }),
+      // The connection went: it is asked for again on the next.
+      () => undefined,
+    );
+  }
+
+  #write(puts: readonly StorePut<OwnTable>[], then: () => void): void {
+    const write: Promise<void> = this.#store
+      .writeOwn(puts)
+      .then(() => {
+        if (!this.#isStopped) then();
+      })
+      // FENCED: another owner has the outbox now, and sends what is in it.
+      .catch(() => undefined)
+      .finally(() => this.#writes.delete(write));
+    this.#writes.add(write);
+  }
+
+  #show(key: Key): void {
+    const state = this.machine.stateOf(key);
+    if (state !== undefined) this.#refs.get(key)?.state.set(state);
+  }
+
+  #arm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (this.#isStopped) return;
+    const moment = this.#moment();
+    const at = this.machine.nextTickMs(moment);
+    if (at === undefined) return;
+    // Within a day's reach of setTimeout, and never a busy loop.
+    const ms = Math.min(Math.max(at - moment.monotonicMs, 10), 3_600_000);
+    this.#cancelTimer = this.#host.after(ms, () => this.#step({ is: 'tick' }));
+  }
+
+  #moment(): Moment {
+    const host = this.#host;
+    return { nowMs: host.nowMs(), monotonicMs: host.monotonicMs(), chance: host.random() };
+  }
+
+  #newRef(entry: OutboxEntry): SendRef {
+    return new SendRef(entry.key, {
+      retry: () => this.#step({ is: 'retry', key: entry.key }),
+      cancel: () => {
+        const had = this.machine.entry(entry.key) !== undefined;
+        this.#step({ is: 'cancel', key: entry.key });
+        return had && this.machine.entry(entry.key) === undefined;
+      },
+    });
+  }
+}
+
+class SendRef implements MessageRef {
+  readonly key: Key;
+  readonly state: Cell<SendState>;
+  readonly #do: { retry(): void; cancel(): boolean };
+  #promise!: Promise<Accepted>;
+  #resolve!: (accepted: Accepted) => void;
+  #reject!: (error: ClientError) => void;
+  #isRejected = false;
+
+  constructor(key: Key, actions: { retry(): void; cancel(): boolean }) {
+    this.key = key;
+    this.#do = actions;
+    this.state = new Cell<SendState>({ is: 'SENDING', step: 'saving' }, isShallowEqual);
+    this.#renew();
+  }
+
+  get accepted(): Promise<Accepted> {
+    return this.#promise;
+  }
+
+  retry(): void {
+    if (this.#isRejected) this.#renew();
+    this.#do.retry();
+  }
+
+  cancel(): boolean {
+    return this.#do.cancel();
+  }
+
+  settled(settled: SettledSend): void {
+    // What failed and appeared after all is accepted.
+    if (this.#isRejected) this.#renew();
+    const { sequence, timeMs, queued } = settled;
+    this.state.set({ is: queued > 0 ? 'STORED' : 'SENT' });
+    this.#resolve({ conversationId: settled.entry.conversationId, sequence, timeMs });
+  }
+
+  rejected(reason: Reason): void {
+    this.#isRejected = true;
+    this.#reject(new ClientError(reason, 'the message was not sent'));
+  }
+
+  #renew(): void {
+    this.#isRejected = false;
+    this.#promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever does not look at the outcome reads it from `state`.
+    this.#promise.catch(() => undefined);
+  }
+}

@@ -1,0 +1,369 @@
+/**
+ * Sync as a pure machine (S7, S8, CONTRACT §3, §6): frames and answers in; out comes what the cache
+ * must hold, written in one transaction with the sync token of the same batch, and what else is owed.
+ * It knows every conversation by its ConversationLog; the messages an event touches are handed in.
+ */
+import type {
+  ConversationId,
+  ConversationResource,
+  ListConversationsAnswer,
+  ListMessagesAnswer,
+  LogRow,
+  Message,
+  Ready,
+  Sequence,
+  ServerFrame,
+  SyncConversationAnswer,
+  UserId,
+} from './contract.ts';
+import { ConversationLog, type RowContext, type RowsOutcome } from './conversation-log.ts';
+import type { MessageBatch } from './message-batch.ts';
+import type { Span } from './ranges.ts';
+
+export type SyncEvent =
+  | { readonly is: 'ready'; readonly ready: Ready }
+  | { readonly is: 'frame'; readonly frame: ServerFrame }
+  | { readonly is: 'listed'; readonly answer: ListConversationsAnswer }
+  | {
+      readonly is: 'synced';
+      readonly conversationId: ConversationId;
+      readonly answer: SyncConversationAnswer;
+      readonly asked: Sequence;
+    }
+  | {
+      readonly is: 'page';
+      readonly conversationId: ConversationId;
+      readonly answer: ListMessagesAnswer;
+      readonly covers: { readonly from?: Sequence; readonly through?: Sequence };
+      /** False = read it again. */
+      done(isTaken: boolean): void;
+    }
+  | {
+      readonly is: 'committed';
+      readonly conversationId: ConversationId;
+      /** Absent for control rows: their row follows and is applied in its place. */
+      readonly message?: Message;
+      done(): void;
+    }
+  | { readonly is: 'resource'; readonly resource: ConversationResource }
+  | { readonly is: 'read'; readonly conversationId: ConversationId; readonly sequence: Sequence }
+  | { readonly is: 'gone'; readonly conversationId: ConversationId }
+  | {
+      readonly is: 'truncated';
+      readonly conversationId: ConversationId;
+      readonly first: Sequence;
+    };
+
+/** What a batch of events led to, in the order of happening where order matters. */
+export interface SyncOutcome {
+  /** Conversations whose record must be written. */
+  readonly touched: Set<ConversationId>;
+  readonly arrived: { readonly conversationId: ConversationId; readonly message: Message }[];
+  readonly own: { readonly conversationId: ConversationId; readonly row: LogRow }[];
+  readonly trimmed: { readonly conversationId: ConversationId; readonly span: Span }[];
+  readonly removed: ConversationId[];
+  /** Conversations that owe a sync now. */
+  readonly syncs: Set<ConversationId>;
+  /** Headed groups: a sync is owed, but nobody looks. */
+  readonly lateSyncs: Set<ConversationId>;
+  readonly resources: Set<ConversationId>;
+  readonly typing: {
+    readonly conversationId: ConversationId;
+    readonly userId: UserId;
+    readonly isTyping: boolean;
+  }[];
+  syncToken?: string;
+  /** The whole list must be read. */
+  needsList: boolean;
+  isCaughtUp: boolean;
+  /** Called once the batch is durable. */
+  readonly afterwards: (() => void)[];
+}
+
+export function newOutcome(): SyncOutcome {
+  return {
+    touched: new Set(),
+    arrived: [],
+    own: [],
+    trimmed: [],
+    removed: [],
+    syncs: new Set(),
+    lateSyncs: new Set(),
+    resources: new Set(),
+    typing: [],
+    needsList: false,
+    isCaughtUp: false,
+    afterwards: [],
+  };
+}
+
+/** What must be read from the cache before an event can be stepped. */
+export interface SyncNeeds {
+  readonly conversationId: ConversationId;
+  readonly sequences: readonly Sequence[];
+}
+
+export interface SyncPorts {
+  readonly me: () => UserId;
+  ownBody(key: string): LogRow['body'];
+}
+
+export class SyncMachine {
+  readonly logs: Map<ConversationId, ConversationLog> = new Map();
+  readonly #ports: SyncPorts;
+  #syncToken = '';
+  /** Conversations seen since a whole listing began; undefined = none is under way. */
+  #listed: Set<ConversationId> | undefined;
+  #isListOwed = false;
+
+  constructor(ports: SyncPorts) {
+    this.#ports = ports;
+  }
+
+  load(logs: readonly ConversationLog[], syncToken: string): void {
+    for (const log of logs) this.logs.set(log.id, log);
+    this.#syncToken = syncToken;
+  }
+
+  get syncToken(): string {
+    return this.#syncToken;
+  }
+
+  needs(event: SyncEvent): readonly SyncNeeds[] {
+    switch (event.is) {
+      case 'frame':
+        return (event.frame.rows?.items ?? []).map((item) => ({
+          conversationId: item.conversationId,
+          sequences: this.#needsOfRows(item.conversationId, item.rows ?? []),
+        }));
+      case 'synced':
+        return [
+          need(event.conversationId, event.answer.changed, event.answer.messages),
+          {
+            conversationId: event.conversationId,
+            sequences: this.#needsOfRows(event.conversationId, []),
+          },
+        ];
+      case 'page':
+        return [need(event.conversationId, event.answer.messages)];
+      case 'committed':
+        return event.message === undefined ? [] : [need(event.conversationId, [event.message])];
+      case 'listed':
+        return (event.answer.recent ?? []).map((each) => need(each.conversationId, each.messages));
+      default:
+        return [];
+    }
+  }
+
+  step(event: SyncEvent, messages: MessageBatch, outcome: SyncOutcome): void {
+    switch (event.is) {
+      case 'ready':
+        return this.#ready(event.ready, outcome);
+      case 'frame':
+        return this.#frame(event.frame, messages, outcome);
+      case 'listed':
+        return this.#listedPage(event.answer, outcome);
+      case 'synced':
+        return this.#synced(event, messages, outcome);
+      case 'page':
+        return this.#page(event, messages, outcome);
+      case 'committed':
+        return this.#committed(event, messages, outcome);
+      case 'resource':
+        return this.#resource(event.resource, outcome);
+      case 'read':
+        this.logs.get(event.conversationId)?.read(event.sequence);
+        outcome.touched.add(event.conversationId);
+        return;
+      case 'gone':
+        return this.#gone(event.conversationId, outcome);
+      case 'truncated':
+        this.logs.get(event.conversationId)?.forget(event.first);
+        outcome.touched.add(event.conversationId);
+        return;
+    }
+  }
+
+  #needsOfRows(conversationId: ConversationId, rows: readonly LogRow[]): Sequence[] {
+    const log = this.logs.get(conversationId);
+    if (log === undefined) return [];
+    const own = (key: string): LogRow['body'] => this.#ports.ownBody(key);
+    // Stubs may stand here already by their commit; so may rows out of a page.
+    const mayBeHeld = rows.filter((row) => row.body === undefined || row.sequence <= log.head);
+    return [...mayBeHeld.map((row) => row.sequence), ...log.targetsOf(rows, own)];
+  }
+
+  #ready(ready: Ready, outcome: SyncOutcome): void {
+    this.#listed = undefined;
+    // Resumed: everything that changed since the stored token is on its way, whatever was owed before.
+    this.#isListOwed = ready.resumed !== true;
+    if (this.#isListOwed) outcome.needsList = true;
+  }
+
+  #frame(frame: ServerFrame, messages: MessageBatch, outcome: SyncOutcome): void {
+    for (const item of frame.rows?.items ?? []) {
+      const log = this.logs.get(item.conversationId);
+      if (log === undefined) outcome.resources.add(item.conversationId);
+      else {
+        const taken = log.takeRows(item, this.#context(log, messages));
+        this.#took(log, taken, outcome);
+      }
+    }
+    for (const item of frame.heads?.items ?? []) {
+      const log = this.logs.get(item.conversationId);
+      if (log === undefined) outcome.resources.add(item.conversationId);
+      else {
+        log.takeHead(item);
+        outcome.touched.add(log.id);
+        if (log.owesSync) outcome.lateSyncs.add(log.id);
+      }
+    }
+    for (const resource of frame.conversations?.items ?? []) this.#resource(resource, outcome);
+    for (const id of frame.conversations?.removed ?? []) this.#gone(id, outcome);
+    if (frame.receipts !== undefined) {
+      this.logs.get(frame.receipts.conversationId)?.takeReceipts(frame.receipts);
+      outcome.touched.add(frame.receipts.conversationId);
+    }
+    if (frame.gap !== undefined) this.#gap(frame.gap, outcome);
+    if (frame.typing?.userId !== undefined)
+      outcome.typing.push({
+        conversationId: frame.typing.conversationId,
+        userId: frame.typing.userId,
+        isTyping: frame.typing.state !== 'stopped',
+      });
+    if (frame.token?.syncToken !== undefined) this.#token(frame.token.syncToken, outcome);
+    if (frame.caughtUp !== undefined) this.#caughtUp(frame.caughtUp.syncToken ?? '', outcome);
+  }
+
+  #gap(gap: NonNullable<ServerFrame['gap']>, outcome: SyncOutcome): void {
+    if (gap.scope === 'all') {
+      this.#isListOwed = true;
+      outcome.needsList = true;
+      return;
+    }
+    const log = this.logs.get(gap.conversationId ?? '');
+    if (log === undefined) {
+      if (gap.conversationId !== undefined) outcome.resources.add(gap.conversationId);
+      return;
+    }
+    log.takeGap(gap);
+    outcome.touched.add(log.id);
+    if (log.owesSync) outcome.syncs.add(log.id);
+  }
+
+  #token(syncToken: string, outcome: SyncOutcome): void {
+    // While the list is owed a token would claim conversations that are not here yet.
+    if (syncToken === '' || this.#isListOwed) return;
+    this.#syncToken = syncToken;
+    outcome.syncToken = syncToken;
+  }
+
+  #caughtUp(syncToken: string, outcome: SyncOutcome): void {
+    this.#token(syncToken, outcome);
+    outcome.isCaughtUp = true;
+    for (const log of this.logs.values()) if (log.owesSync) outcome.syncs.add(log.id);
+  }
+
+  #resource(resource: ConversationResource, outcome: SyncOutcome): void {
+    this.#listed?.add(resource.conversationId);
+    let log = this.logs.get(resource.conversationId);
+    if (log === undefined) {
+      log = ConversationLog.of(resource);
+      this.logs.set(log.id, log);
+    } else log.takeResource(resource);
+    outcome.touched.add(log.id);
+    if (log.owesSync) outcome.syncs.add(log.id);
+  }
+
+  /** One page of the whole list; the last carries the token and tells what is gone. */
+  #listedPage(answer: ListConversationsAnswer, outcome: SyncOutcome): void {
+    this.#listed ??= new Set();
+    for (const resource of answer.conversations ?? []) this.#resource(resource, outcome);
+    for (const id of answer.removed ?? []) this.#gone(id, outcome);
+    if ((answer.nextPageToken ?? '') !== '') return;
+    for (const log of this.logs.values())
+      if (!this.#listed.has(log.id) && log.isOnServer && log.resource.me?.role !== '')
+        this.#gone(log.id, outcome);
+    this.#listed = undefined;
+    this.#isListOwed = false;
+    this.#token(answer.syncToken ?? '', outcome);
+  }
+
+  #synced(
+    event: Extract<SyncEvent, { is: 'synced' }>,
+    messages: MessageBatch,
+    outcome: SyncOutcome,
+  ): void {
+    const log = this.logs.get(event.conversationId);
+    if (log === undefined) return;
+    const isLast = (event.answer.nextPageToken ?? '') === '';
+    const o = { asked: event.asked, isLast };
+    const taken = log.takeSync(event.answer, o, this.#context(log, messages));
+    this.#took(log, taken, outcome);
+  }
+
+  #page(
+    event: Extract<SyncEvent, { is: 'page' }>,
+    messages: MessageBatch,
+    outcome: SyncOutcome,
+  ): void {
+    const log = this.logs.get(event.conversationId);
+    if (log === undefined) {
+      outcome.afterwards.push(() => event.done(true));
+      return;
+    }
+    const context = this.#context(log, messages);
+    const isTaken = log.takePage(event.answer, event.covers, context);
+    for (const message of isTaken ? (event.answer.messages ?? []) : [])
+      if (message.senderUserId === context.me)
+        outcome.own.push({ conversationId: log.id, row: message });
+    outcome.touched.add(log.id);
+    outcome.afterwards.push(() => event.done(isTaken));
+  }
+
+  #committed(
+    event: Extract<SyncEvent, { is: 'committed' }>,
+    messages: MessageBatch,
+    outcome: SyncOutcome,
+  ): void {
+    const log = this.logs.get(event.conversationId);
+    if (log !== undefined && event.message !== undefined)
+      log.takeCommitted(event.message, this.#context(log, messages).messages);
+    outcome.touched.add(event.conversationId);
+    outcome.afterwards.push(() => event.done());
+  }
+
+  #gone(id: ConversationId, outcome: SyncOutcome): void {
+    const log = this.logs.get(id);
+    if (log === undefined) return;
+    log.leave();
+    outcome.touched.add(id);
+    outcome.removed.push(id);
+  }
+
+  #took(log: ConversationLog, taken: RowsOutcome, outcome: SyncOutcome): void {
+    outcome.touched.add(log.id);
+    for (const message of taken.arrived) outcome.arrived.push({ conversationId: log.id, message });
+    for (const row of taken.own) outcome.own.push({ conversationId: log.id, row });
+    if (taken.needsResource) outcome.resources.add(log.id);
+    if (taken.trimmed !== undefined)
+      outcome.trimmed.push({ conversationId: log.id, span: taken.trimmed });
+    if (log.owesSync) outcome.syncs.add(log.id);
+  }
+
+  #context(log: ConversationLog, batch: MessageBatch): RowContext {
+    return {
+      me: this.#ports.me(),
+      ownBody: (key) => this.#ports.ownBody(key),
+      messages: batch.of(log.id),
+    };
+  }
+}
+
+function need(
+  conversationId: ConversationId,
+  ...lists: readonly (readonly Message[] | undefined)[]
+): SyncNeeds {
+  const sequences = lists.flatMap((list) => (list ?? []).map((message) => message.sequence));
+  return { conversationId, sequences };
+}

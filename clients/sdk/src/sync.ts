@@ -1,0 +1,309 @@
+/**
+ * Drives SyncMachine: one batch of events at a time, read what they need, step, write all of it in
+ * one transaction (rows and the token that covers them: S4), then tell whoever waits. Also asks the
+ * server for what is owed: the list, conversations to sync, resources to read again.
+ */
+import type {
+  ConversationId,
+  ConversationResource,
+  ListConversationsAnswer,
+  Message,
+  SyncConversationAnswer,
+} from './contract.ts';
+import { ClientError, reasonOf } from './errors.ts';
+import type { HostPort } from './host.ts';
+import { MessageBatch } from './message-batch.ts';
+import type { SavedStore } from './saved-store.ts';
+import type { CacheTable, StorePut } from './stores/store-port.ts';
+import {
+  newOutcome,
+  type SyncEvent,
+  SyncMachine,
+  type SyncNeeds,
+  type SyncOutcome,
+  type SyncPorts,
+} from './sync-machine.ts';
+
+/** Events taken into one transaction. */
+const BATCH_MAX = 64;
+/** Pushes waiting to be applied; beyond it the connection is dropped and resumed (S14). */
+export const QUEUE_MAX = 4_096;
+const SYNCS_AT_ONCE = 6;
+const PAGES_MAX = 400;
+const SYNC_RETRY_MS = 2_000;
+/** A resource ahead of its rows: they are usually right behind it. */
+const GRACE_MS = 150;
+const LATE_MS = 5_000;
+
+export interface SyncHooks {
+  readonly call: <T>(method: string, request: unknown) => Promise<T>;
+  isReady(): boolean;
+  /** Before the write: what is shown may change now. */
+  changed(outcome: SyncOutcome, messages: MessageBatch): void;
+  /** After the write: what was stored may be reported. */
+  stored(outcome: SyncOutcome): void;
+  listed(): void;
+  /** Too much is waiting: start over from the stored token. */
+  flooded(): void;
+}
+
+export class Sync {
+  readonly machine: SyncMachine;
+  readonly #store: SavedStore;
+  readonly #host: HostPort;
+  readonly #hooks: SyncHooks;
+  #queue: SyncEvent[] = [];
+  #running: Promise<void> | undefined;
+  /** Waiting for their SyncConversation, oldest debt first. */
+  readonly #owed = new Set<ConversationId>();
+  readonly #busy = new Set<ConversationId>();
+  readonly #resources = new Set<ConversationId>();
+  readonly #timers = new Set<() => void>();
+  readonly #late = new Set<ConversationId>();
+  #isListing = false;
+  #isCaughtUp = false;
+  #isStopped = false;
+  /** Rises with each connection: what an earlier one asked for is not asked again. */
+  #generation = 0;
+
+  constructor(o: { store: SavedStore; host: HostPort; ports: SyncPorts; hooks: SyncHooks }) {
+    this.machine = new SyncMachine(o.ports);
+    this.#store = o.store;
+    this.#host = o.host;
+    this.#hooks = o.hooks;
+  }
+
+  push(event: SyncEvent): void {
+    if (this.#isStopped) {
+      if (event.is === 'page') event.done(false);
+      return;
+    }
+    if (this.#queue.length >= QUEUE_MAX && event.is === 'frame') {
+      this.#queue = this.#queue.filter((each) => each.is !== 'frame');
+      this.#hooks.flooded();
+      return;
+    }
+    this.#queue.push(event);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  get isListing(): boolean {
+    return this.#isListing;
+  }
+
+  lost(): void {
+    this.#generation += 1;
+    this.#isCaughtUp = false;
+    this.#isListing = false;
+    this.#owed.clear();
+    this.#resources.clear();
+    this.#late.clear();
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+    // Frames of a dead connection still count: they came before its end.
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.lost();
+    await this.#running;
+  }
+
+  /** Asks for a conversation's changes now, for instance because somebody looks at it. */
+  want(conversationId: ConversationId): void {
+    this.#late.delete(conversationId);
+    this.#owed.add(conversationId);
+    this.#pumpSyncs();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, BATCH_MAX);
+      const messages = new MessageBatch();
+      for (const need of batch.flatMap((event) => this.machine.needs(event)))
+        await this.#read(need, messages);
+      const outcome = newOutcome();
+      for (const event of batch) this.machine.step(event, messages, outcome);
+      this.#hooks.changed(outcome, messages);
+      try {
+        await this.#store.writeCache(await this.#putsOf(outcome, messages));
+      } catch (error) {
+        // FENCED: a follower goes on showing what it has; nothing of it may be reported.
+        if (reasonOf(error) !== 'FENCED') throw error;
+        continue;
+      }
+      this.#hooks.stored(outcome);
+      for (const done of outcome.afterwards) done();
+      this.#oweFrom(outcome);
+    }
+  }
+
+  async #read(need: SyncNeeds, messages: MessageBatch): Promise<void> {
+    const { conversationId, sequences } = need;
+    if (sequences.length === 0) return;
+    const sorted = [...new Set(sequences)].sort((a, b) => a - b);
+    // Neighbours are read together; far ones one by one.
+    for (let i = 0; i < sorted.length; ) {
+      let j = i;
+      while (j + 1 < sorted.length && (sorted[j + 1] ?? 0) - (sorted[j] ?? 0) <= 8) j += 1;
+      const pairs = await this.#store.readCache('messages', {
+        from: [conversationId, sorted[i] ?? 0],
+        through: [conversationId, sorted[j] ?? 0],
+      });
+      for (const pair of pairs) messages.hold(conversationId, pair.value as Message);
+      i = j + 1;
+    }
+  }
+
+  async #putsOf(outcome: SyncOutcome, messages: MessageBatch): Promise<StorePut<CacheTable>[]> {
+    const puts = messages.puts();
+    for (const { conversationId, span } of outcome.trimmed) {
+      const pairs = await this.#store.readCache('messages', {
+        from: [conversationId, span.from],
+        through: [conversationId, span.through],
+      });
+      for (const pair of pairs) puts.push({ table: 'messages', key: pair.key });
+    }
+    for (const id of outcome.touched) {
+      const log = this.machine.logs.get(id);
+      if (log?.isOnServer === true)
+        puts.push({ table: 'conversations', key: [id], value: log.record() });
+    }
+    if (outcome.syncToken !== undefined)
+      puts.push({ table: 'meta', key: ['token'], value: { syncToken: outcome.syncToken } });
+    return puts;
+  }
+
+  #oweFrom(outcome: SyncOutcome): void {
+    if (outcome.isCaughtUp) this.#isCaughtUp = true;
+    if (outcome.needsList) this.#list().catch(() => undefined);
+    for (const id of outcome.resources) this.#refresh(id);
+    if (outcome.isCaughtUp) for (const id of outcome.syncs) this.#owed.add(id);
+    else for (const id of outcome.syncs) this.#later(GRACE_MS, id);
+    for (const id of outcome.lateSyncs) this.#later(LATE_MS, id);
+    this.#pumpSyncs();
+  }
+
+  #later(ms: number, id: ConversationId): void {
+    // Before `caughtUp` the missing rows are on their way, and it looks at every debt itself.
+    if (!this.#isCaughtUp || this.#late.has(id) || this.#owed.has(id)) return;
+    this.#late.add(id);
+    this.#after(ms, () => {
+      if (this.#late.delete(id)) this.want(id);
+    });
+  }
+
+  #after(ms: number, fn: () => void): void {
+    const cancel = this.#host.after(ms, () => {
+      this.#timers.delete(cancel);
+      fn();
+    });
+    this.#timers.add(cancel);
+  }
+
+  #pumpSyncs(): void {
+    if (!this.#hooks.isReady() || this.#isStopped) return;
+    for (const id of this.#owed) {
+      if (this.#busy.size >= SYNCS_AT_ONCE) return;
+      if (this.#busy.has(id)) continue;
+      this.#owed.delete(id);
+      if (this.machine.logs.get(id)?.owesSync !== true) continue;
+      this.#busy.add(id);
+      this.syncOne(id)
+        .catch((error: unknown) => this.#syncFailed(id, error))
+        .finally(() => {
+          this.#busy.delete(id);
+          this.#pumpSyncs();
+        });
+    }
+  }
+
+  /** Reads all pages; the cursor moves with the last. */
+  async syncOne(conversationId: ConversationId): Promise<void> {
+    const log = this.machine.logs.get(conversationId);
+    if (log === undefined) return;
+    const asked = log.cursor;
+    const cursor = { epoch: log.epoch, sequence: asked };
+    let pageToken = '';
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const answer = await this.#hooks.call<SyncConversationAnswer>('Sync.SyncConversation', {
+        conversationId,
+        limit: 50,
+        ...(asked > 0 ? { cursor } : {}),
+        ...(pageToken === '' ? {} : { pageToken }),
+      });
+      this.push({ is: 'synced', conversationId, answer, asked });
+      pageToken = answer.nextPageToken ?? '';
+      if (pageToken === '') break;
+    }
+    await this.settled();
+  }
+
+  /** When everything pushed so far is applied and stored. */
+  async settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  #syncFailed(conversationId: ConversationId, error: unknown): void {
+    const reason = reasonOf(error);
+    if (reason === 'CURSOR_TRUNCATED' || reason === 'BAD_CURSOR') {
+      const first = Number(error instanceof ClientError ? (error.metadata['first'] ?? 0) : 0);
+      this.push({ is: 'truncated', conversationId, first });
+    } else if (reason === 'NOT_A_MEMBER' || reason === 'CONVERSATION_UNKNOWN')
+      this.push({ is: 'gone', conversationId });
+    else if (this.#hooks.isReady()) this.#later(SYNC_RETRY_MS, conversationId);
+  }
+
+  /** The whole list: at first, and when the token is too old to tell what changed. */
+  async #list(): Promise<void> {
+    if (this.#isListing) return;
+    this.#isListing = true;
+    const generation = this.#generation;
+    let pageToken = '';
+    try {
+      for (let page = 0; page < PAGES_MAX && generation === this.#generation; page++) {
+        const answer = await this.#hooks.call<ListConversationsAnswer>('Sync.ListConversations', {
+          // The first page is the first screen.
+          pageSize: page === 0 ? 30 : 200,
+          ...(pageToken === '' ? {} : { pageToken }),
+        });
+        this.push({ is: 'listed', answer });
+        pageToken = answer.nextPageToken ?? '';
+        if (pageToken === '') break;
+      }
+    } catch {
+      if (generation === this.#generation && this.#hooks.isReady()) {
+        this.#isListing = false;
+        this.#after(SYNC_RETRY_MS, () => {
+          this.#list().catch(() => undefined);
+        });
+      }
+      return;
+    }
+    if (generation !== this.#generation) return;
+    this.#isListing = false;
+    await this.settled();
+    this.#hooks.listed();
+    for (const log of this.machine.logs.values()) if (log.owesSync) this.#owed.add(log.id);
+    this.#pumpSyncs();
+  }
+
+  #refresh(conversationId: ConversationId): void {
+    if (this.#resources.has(conversationId)) return;
+    this.#resources.add(conversationId);
+    // Coalesced: a burst of member rows is one read.
+    this.#after(GRACE_MS, () => {
+      this.#resources.delete(conversationId);
+      this.#hooks
+        .call<ConversationResource>('Conversations.Get', { conversationId })
+        .then((resource) => this.push({ is: 'resource', resource }))
+        .catch((error: unknown) => {
+          const reason = reasonOf(error);
+          if (reason === 'NOT_A_MEMBER' || reason === 'CONVERSATION_UNKNOWN')
+            this.push({ is: 'gone', conversationId });
+        });
+    });
+  }
+}
