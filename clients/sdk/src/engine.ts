@@ -9,7 +9,6 @@ import type {
   CredentialWhy,
   Events,
   Filter,
-  Key,
 } from './client-interface.ts';
 import { Connection } from './connection.ts';
 import type {
@@ -27,25 +26,27 @@ import type {
 import { LiveConversation } from './conversation.ts';
 import { ConversationLog } from './conversation-log.ts';
 import type { Core, MyPatch, PageRequest } from './core.ts';
-import { coversOf } from './covers.ts';
 import { SavedDraft } from './draft.ts';
-import { ClientError, reasonOf } from './errors.ts';
+import { Emitter } from './emitter.ts';
+import { ClientError } from './errors.ts';
 import { Focus } from './focus.ts';
 import { GroupMaker } from './group-maker.ts';
+import { History } from './history.ts';
 import { type HostPort, platformHost } from './host.ts';
 import { directConversationId, groupConversationId, newUuid } from './ids.ts';
 import type { LocalGroup } from './info.ts';
-import { LiveListWindow } from './list-window.ts';
+import type { LiveListWindow } from './list-window.ts';
 import { loadCache, saveShelf } from './load.ts';
 import type { Lease } from './locks.ts';
 import { Marks } from './marks.ts';
 import type { MessageBatch } from './message-batch.ts';
 import { isCountable } from './message-merge.ts';
+import { MySettings } from './my-settings.ts';
 import { Outbox, type SettledRef } from './outbox.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
 import { OwnState } from './own-state.ts';
 import { PeopleStore } from './people.ts';
-import { REASONS, type Reason } from './reasons.ts';
+import type { Reason } from './reasons.ts';
 import { SavedStore } from './saved-store.ts';
 import { Cell, Derived } from './store.ts';
 import { memoryStore } from './stores/memory.ts';
@@ -54,17 +55,10 @@ import type { SyncOutcome } from './sync-machine.ts';
 import { RowMaker } from './timeline-rows.ts';
 import { webSocketTransport } from './transports/websocket.ts';
 import { unreadCount } from './unread.ts';
+import { Views } from './views.ts';
 
-const TIMELINES_MAX = 3;
-const PAGE_TRIES = 3;
-const RECOVERY_PAGES_MAX = 50;
-/** How much a device's clock and the server's may differ when a restored outbox is compared. */
-const CLOCK_SLACK_MS: number = 26 * 3600 * 1000;
-const PATCH_RETRY_MS = 5_000;
 const SHELF_MS = 3_000;
 const ASK_MS_MAX = 10_000;
-
-type Listeners = { [E in keyof Events]: Set<(x: Events[E]) => void> };
 
 export class Engine implements Core {
   readonly host: HostPort;
@@ -79,25 +73,15 @@ export class Engine implements Core {
   readonly #marks: Marks;
   readonly #focus: Focus;
   readonly #groups: GroupMaker;
-  /** Held weakly: what nobody looks at is made again when somebody does. */
-  readonly #conversations = new Map<ConversationId, WeakRef<LiveConversation>>();
-  readonly #windows = new Set<LiveListWindow>();
-  readonly #timelines = new Map<{ close(): void }, LiveConversation>();
-  readonly #soon = new Set<() => void>();
+  readonly #settings: MySettings;
+  readonly #history: History;
+  readonly #views: Views;
+  readonly #events = new Emitter();
   readonly #timers = new Set<() => void>();
-  readonly #patching = new Set<ConversationId>();
-  readonly #listeners: Listeners = {
-    message: new Set(),
-    failed: new Set(),
-    removed: new Set(),
-    signedOut: new Set(),
-    replaced: new Set(),
-  };
   #sync: Sync;
   #lease: Lease | undefined;
   #isRunning = false;
   #isFollower = false;
-  #isSoon = false;
   #isShelfDue = false;
   #deviceId = '';
   #starting: Promise<void> | undefined;
@@ -124,7 +108,7 @@ export class Engine implements Core {
         ready: (ready) => this.#ready(ready),
         pushed: (frames) => this.#pushed(frames),
         lost: () => this.#lost(),
-        signedOut: (reason) => this.#emit('signedOut', { reason }),
+        signedOut: (reason) => this.#events.emit('signedOut', { reason }),
         replaced: () => this.#follow(),
       },
     );
@@ -156,9 +140,21 @@ export class Engine implements Core {
       made: (group, resource) => this.#groupMade(group, resource),
       failed: (group) => this.#touch(group.conversationId),
     });
+    this.#settings = new MySettings(this.host, this.#own, {
+      log: (id) => this.log(id),
+      call: (method, request) => this.call(method, request),
+      isReady: () => this.isReady(),
+      answered: (resource) => this.#sync.push({ is: 'resource', resource }),
+    });
+    this.#views = new Views((id) => this.#newConversation(id));
     this.outbox = this.#newOutbox();
     this.#sync = this.#newSync();
-    this.connection.state.subscribe(() => this.#phaseChanged());
+    this.#history = new History(this.#store, {
+      call: (method, request) => this.call(method, request),
+      sync: () => this.#sync,
+      entry: (key) => this.outbox.machine.entry(key),
+    });
+    this.connection.state.subscribe(() => this.#views.listsChanged());
   }
 
   // --- life --------------------------------------------------------------------------------------
@@ -208,7 +204,7 @@ export class Engine implements Core {
     this.#sync.machine.load(loaded.logs, loaded.syncToken);
     for (const group of this.#own.groups.values()) this.#adoptGroup(group);
     for (const [id, sequence] of this.#own.reads) this.log(id)?.read(sequence);
-    for (const id of this.#own.patches.keys()) this.#applyPatch(id);
+    for (const id of this.#own.patches.keys()) this.#settings.apply(id);
     await this.outbox.load();
     for (const id of this.outbox.machine.conversations()) this.#adoptUnknown(id);
     for (const id of this.#own.drafts.keys()) this.#touch(id);
@@ -220,7 +216,7 @@ export class Engine implements Core {
     this.#isRunning = false;
     this.#lease?.release();
     this.#lease = undefined;
-    for (const ref of this.#conversations.values()) ref.deref()?.stop();
+    for (const conversation of this.#views.all()) conversation.stop();
     await this.#halt(undefined);
     this.outbox = this.#newOutbox();
     this.#sync = this.#newSync();
@@ -234,9 +230,9 @@ export class Engine implements Core {
     this.#marks.stop();
     this.#focus.stop();
     this.#groups.stop();
+    this.#settings.stop();
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
-    this.#isSoon = false;
     await this.outbox.stop();
     await this.#sync.stop();
     if (this.#isShelfDue) await this.#saveShelf();
@@ -262,7 +258,7 @@ export class Engine implements Core {
     this.#lease = undefined;
     this.connection.note({ readOnly: true, follower: true });
     this.#halt('REPLACED').catch(() => undefined);
-    this.#emit('replaced', {});
+    this.#events.emit('replaced', {});
   }
 
   async takeOver(): Promise<void> {
@@ -273,7 +269,7 @@ export class Engine implements Core {
     await this.#load();
     this.connection.note({ readOnly: false, follower: false });
     this.connection.start();
-    for (const conversation of this.#alive()) conversation.online();
+    for (const conversation of this.#views.all()) conversation.online();
   }
 
   #unsaved(): void {
@@ -286,23 +282,7 @@ export class Engine implements Core {
   // --- what an application asks for ----------------------------------------------------------------
 
   conversation(id: ConversationId): LiveConversation {
-    const held = this.#conversations.get(id)?.deref();
-    if (held !== undefined) return held;
-    const draft = new SavedDraft({
-      id,
-      draft: this.#own.drafts.get(id),
-      host: this.host,
-      write: (puts) => {
-        this.#own.write(puts);
-      },
-      changed: (value) => {
-        this.#own.noteDraft(id, value);
-        this.#windowsChanged();
-      },
-    });
-    const made = new LiveConversation(this, id, draft);
-    this.#conversations.set(id, new WeakRef(made));
-    return made;
+    return this.#views.conversation(id);
   }
 
   direct(peer: UserId): LiveConversation {
@@ -336,30 +316,21 @@ export class Engine implements Core {
   }
 
   list(query: { readonly filter: Filter; readonly text?: string }): LiveListWindow {
-    const window = new LiveListWindow(
-      {
-        logs: () => this.#sync.machine.logs.values(),
-        row: (id) => this.conversation(id).row(),
-        nameOf: (log) => this.#nameOf(log),
-        pendingTimeMs: (id) => this.outbox.machine.entriesOf(id).at(-1)?.queuedTimeMs,
-        isKept: (id) => this.#own.drafts.has(id) || this.#own.groups.has(id),
-        freshness: () => {
-          const { phase } = this.connection.state.get();
-          return phase === 'live' ? 'live' : phase === 'catching-up' ? 'catching-up' : 'cached';
-        },
-        soon: (fn) => this.#runSoon(fn),
-        closed: (closed) => this.#windows.delete(closed),
+    const source = {
+      logs: () => this.#sync.machine.logs.values(),
+      nameOf: (log: ConversationLog) => this.#nameOf(log),
+      pendingTimeMs: (id: ConversationId) => this.outbox.machine.entriesOf(id).at(-1)?.queuedTimeMs,
+      isKept: (id: ConversationId) => this.#own.drafts.has(id) || this.#own.groups.has(id),
+      freshness: () => {
+        const { phase } = this.connection.state.get();
+        return phase === 'live' || phase === 'catching-up' ? phase : 'cached';
       },
-      query,
-    );
-    this.#windows.add(window);
-    return window;
+    };
+    return this.#views.list(source, query);
   }
 
   on<E extends keyof Events>(event: E, fn: (x: Events[E]) => void): () => void {
-    const listeners: Set<(x: Events[E]) => void> = this.#listeners[event];
-    listeners.add(fn);
-    return () => listeners.delete(fn);
+    return this.#events.on(event, fn);
   }
 
   // --- Core ----------------------------------------------------------------------------------------
@@ -384,34 +355,15 @@ export class Engine implements Core {
     return this.connection.isReady;
   }
 
-  async readMessages(
+  readMessages(
     id: ConversationId,
     o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
   ): Promise<readonly Message[]> {
-    if (o.from > o.through) return [];
-    const pairs = await this.#store.readCache('messages', {
-      from: [id, o.from],
-      through: [id, o.through],
-      limit: o.limit,
-      reverse: o.isNewest,
-    });
-    const messages = pairs.map((pair) => pair.value as Message);
-    return o.isNewest ? messages.reverse() : messages;
+    return this.#history.readMessages(id, o);
   }
 
-  async readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer> {
-    for (let tries = 0; tries < PAGE_TRIES; tries++) {
-      const answer = await this.call<ListMessagesAnswer>('Messages.List', {
-        conversationId: id,
-        ...request,
-      });
-      const covers = coversOf(request, answer);
-      const isTaken = await new Promise<boolean>((done) =>
-        this.#sync.push({ is: 'page', conversationId: id, answer, covers, done }),
-      );
-      if (isTaken) return answer;
-    }
-    throw new ClientError('BACKEND_UNAVAILABLE', 'the history changes faster than it is read');
+  readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer> {
+    return this.#history.readPage(id, request);
   }
 
   call<T>(method: string, request: unknown): Promise<T> {
@@ -469,22 +421,18 @@ export class Engine implements Core {
 
   setMine(id: ConversationId, patch: MyPatch): void {
     if (!this.mayWrite()) return;
-    this.#own.addPatch(id, patch);
-    this.#applyPatch(id);
+    this.#settings.set(id, patch);
     this.#touch(id);
-    this.#sendPatch(id);
   }
 
   timelineOpened(timeline: { close(): void }, id: ConversationId): void {
-    this.#timelines.set(timeline, this.conversation(id));
-    const [oldest] = this.#timelines.keys();
-    if (this.#timelines.size > TIMELINES_MAX) oldest?.close();
-    this.#focusNow();
+    this.#views.opened(timeline, id);
+    this.#focus.set(this.#views.open());
   }
 
   timelineClosed(timeline: { close(): void }): void {
-    this.#timelines.delete(timeline);
-    this.#focusNow();
+    this.#views.closed(timeline);
+    this.#focus.set(this.#views.open());
   }
 
   learnMe(user: User): void {
@@ -505,7 +453,7 @@ export class Engine implements Core {
   #resume(): NonNullable<ClientFrame['hello']>['resume'] {
     const { syncToken, logs } = this.#sync.machine;
     if (syncToken === '') return undefined;
-    const open = new Set([...this.#timelines.values()].map((conversation) => conversation.id));
+    const open = new Set(this.#views.open());
     const known = [...logs.values()].filter((log) => log.isOnServer && log.cursor > 0);
     const newest = known.sort((a, b) => {
       if (open.has(a.id) !== open.has(b.id)) return open.has(a.id) ? -1 : 1;
@@ -526,7 +474,7 @@ export class Engine implements Core {
     this.#groups.online();
     this.people.online();
     this.#focus.ready();
-    for (const id of this.#own.patches.keys()) this.#sendPatch(id);
+    this.#settings.online();
     this.call<User>('Users.Get', { userId: 'me' })
       .then((user) => this.learnMe(user))
       // The cached one stays.
@@ -543,11 +491,7 @@ export class Engine implements Core {
     this.#marks.lost();
     this.#groups.stop();
     this.#focus.stop();
-    this.#patching.clear();
-  }
-
-  #phaseChanged(): void {
-    this.#windowsChanged();
+    this.#settings.stop();
   }
 
   // --- sync ----------------------------------------------------------------------------------------
@@ -571,27 +515,24 @@ export class Engine implements Core {
   #syncChanged(outcome: SyncOutcome, messages: MessageBatch): void {
     const changed = messages.changed();
     for (const id of outcome.touched) {
-      if (this.#own.patches.has(id)) this.#applyPatch(id);
+      this.#settings.apply(id);
       const log = this.log(id);
       if (log !== undefined) this.#own.confirmRead(id, log.resource.me?.readThrough ?? 0);
-      this.#conversations.get(id)?.deref()?.changed(changed.get(id));
+      this.#views.held(id)?.changed(changed.get(id));
     }
     for (const { conversationId, span } of outcome.trimmed)
-      this.#conversations.get(conversationId)?.deref()?.erased(span);
-    for (const id of outcome.resources) this.#conversations.get(id)?.deref()?.members.changed();
+      this.#views.held(conversationId)?.erased(span);
+    for (const id of outcome.resources) this.#views.held(id)?.members.changed();
     for (const each of outcome.typing)
-      this.#conversations
-        .get(each.conversationId)
-        ?.deref()
-        ?.heardTyping(each.userId, each.isTyping);
-    this.#windowsChanged();
+      this.#views.held(each.conversationId)?.heardTyping(each.userId, each.isTyping);
+    this.#views.listsChanged();
     this.unread.invalidate();
   }
 
   #syncStored(outcome: SyncOutcome): void {
     for (const { row } of outcome.own) this.outbox.appeared(row);
     for (const id of outcome.touched) this.#marks.stored(id);
-    for (const conversationId of outcome.removed) this.#emit('removed', { conversationId });
+    for (const conversationId of outcome.removed) this.#events.emit('removed', { conversationId });
     if (this.connection.state.get().phase === 'live')
       for (const { conversationId, message } of outcome.arrived)
         this.#announce(conversationId, message);
@@ -602,21 +543,21 @@ export class Engine implements Core {
   #isLive(): void {
     this.connection.caughtUp();
     this.#marks.live(this.#own.reads);
-    for (const conversation of this.#alive()) conversation.online();
+    for (const conversation of this.#views.all()) conversation.online();
   }
 
   #announce(conversationId: ConversationId, message: Message): void {
     const log = this.log(conversationId);
     const isNews =
       isCountable(message.content) && message.sequence > (log?.unread.readThrough ?? 0);
-    if (!isNews || this.#listeners.message.size === 0) return;
+    if (!isNews || !this.#events.has('message')) return;
     const [row] = new RowMaker().make({
       ...this.conversation(conversationId).rowsInput(),
       messages: [message],
       holes: [],
       pending: [],
     });
-    if (row?.is === 'message') this.#emit('message', { conversationId, row });
+    if (row?.is === 'message') this.#events.emit('message', { conversationId, row });
   }
 
   // --- outbox --------------------------------------------------------------------------------------
@@ -636,10 +577,14 @@ export class Engine implements Core {
             done,
           }),
         failed: (entry, reason) => {
-          this.#emit('failed', { conversationId: entry.conversationId, key: entry.key, reason });
+          this.#events.emit('failed', {
+            conversationId: entry.conversationId,
+            key: entry.key,
+            reason,
+          });
         },
         changed: (id, settled) => this.#outboxChanged(id, settled),
-        recover: (id, keys) => this.#recover(id, keys),
+        recover: (id, keys) => this.#history.recover(id, keys),
       },
     });
   }
@@ -672,28 +617,29 @@ export class Engine implements Core {
   }
 
   #outboxChanged(id: ConversationId, settled: SettledRef | undefined): void {
-    this.#conversations.get(id)?.deref()?.outboxChanged(settled);
-    this.#windowsChanged();
-  }
-
-  /** A restored database: what it sent after the backup is on the server under the same keys. */
-  async #recover(id: ConversationId, keys: readonly Key[]): Promise<void> {
-    await this.#sync.syncOne(id);
-    const entries = keys.flatMap((key) => this.outbox.machine.entry(key) ?? []);
-    const sinceMs = Math.min(...entries.map((entry) => entry.queuedTimeMs)) - CLOCK_SLACK_MS;
-    let before: Sequence | undefined;
-    for (let page = 0; page < RECOVERY_PAGES_MAX; page++) {
-      if (!keys.some((key) => this.outbox.machine.entry(key) !== undefined)) return;
-      const request = { limit: 200, ...(before === undefined ? {} : { before }) };
-      const answer = await this.readPage(id, request);
-      const oldest = answer.messages?.[0];
-      if (oldest === undefined || (oldest.timeMs ?? 0) < sinceMs) return;
-      if ((answer.messages?.length ?? 0) < 200) return;
-      before = oldest.sequence;
-    }
+    this.#views.held(id)?.outboxChanged(settled);
+    this.#views.listsChanged();
   }
 
   // --- parts ---------------------------------------------------------------------------------------
+
+  #newConversation(id: ConversationId): LiveConversation {
+    const draft = new SavedDraft({
+      id,
+      draft: this.#own.drafts.get(id),
+      host: this.host,
+      write: (puts) => this.#own.write(puts),
+      changed: (value) => {
+        this.#own.noteDraft(id, value);
+        this.#views.listsChanged();
+      },
+    });
+    const made = new LiveConversation(this, id, draft);
+    const group = this.#own.groups.get(id);
+    if (group !== undefined)
+      made.members.set([this.me(), ...group.members].map((userId) => ({ userId })));
+    return made;
+  }
 
   #adoptDirect(id: ConversationId, peer: UserId): void {
     const resource: ConversationResource = {
@@ -725,8 +671,6 @@ export class Engine implements Core {
       me: { role: 'owner' },
     };
     this.#sync.machine.logs.set(group.conversationId, ConversationLog.local(resource));
-    const members = [this.me(), ...group.members].map((userId) => ({ userId }));
-    this.conversation(group.conversationId).members.set(members);
   }
 
   #groupMade(group: LocalGroup, resource: ConversationResource): void {
@@ -736,80 +680,28 @@ export class Engine implements Core {
     this.#touch(group.conversationId);
   }
 
-  #applyPatch(id: ConversationId): void {
-    const log = this.log(id);
-    const patch = this.#own.patches.get(id);
-    if (log === undefined || patch === undefined) return;
-    log.resource = { ...log.resource, me: { ...log.resource.me, ...patch } };
-  }
-
-  #sendPatch(id: ConversationId): void {
-    const patch = this.#own.patches.get(id);
-    const log = this.log(id);
-    if (patch === undefined || !this.isReady() || this.#patching.has(id)) return;
-    if (log?.isOnServer !== true) return;
-    this.#patching.add(id);
-    this.call<ConversationResource>('Conversations.SetMyState', {
-      conversationId: id,
-      me: patch,
-      updateMask: Object.keys(patch),
-    })
-      .then((resource) => {
-        this.#own.confirmPatch(id, patch);
-        this.#sync.push({ is: 'resource', resource });
-      })
-      .catch((error: unknown) => {
-        const retry = REASONS[reasonOf(error)].retry;
-        // Refused for good: the server's settings stand.
-        if (retry === 'never' || retry === 'fix') this.#own.confirmPatch(id, patch);
-        else this.#after(PATCH_RETRY_MS, () => this.#sendPatch(id));
-      })
-      .finally(() => {
-        this.#patching.delete(id);
-        if (this.#own.patches.get(id) !== patch) this.#sendPatch(id);
-      });
-  }
-
   #touch(id: ConversationId): void {
-    this.#conversations.get(id)?.deref()?.changed(undefined);
-    this.#windowsChanged();
+    this.#views.held(id)?.changed(undefined);
+    this.#views.listsChanged();
     this.unread.invalidate();
   }
 
   #changedAll(): void {
-    for (const conversation of this.#alive()) conversation.changed(undefined);
-    this.#windowsChanged();
+    for (const conversation of this.#views.all()) conversation.changed(undefined);
+    this.#views.listsChanged();
     this.unread.invalidate();
-  }
-
-  #windowsChanged(): void {
-    for (const window of this.#windows) window.changed();
   }
 
   #nameChanged(userId: UserId): void {
     if (this.me() === '') return;
-    this.#conversations.get(directConversationId(this.me(), userId))?.deref()?.namesChanged();
-    this.#windowsChanged();
+    this.#views.held(directConversationId(this.me(), userId))?.namesChanged();
+    this.#views.listsChanged();
   }
 
   #nameOf(log: ConversationLog): string {
     if (log.resource.kind === 'group') return log.resource.name ?? '';
     const user = this.people.known(log.resource.peerUserId ?? '');
     return `${user?.displayName ?? ''} ${user?.username ?? ''}`;
-  }
-
-  #alive(): LiveConversation[] {
-    const alive: LiveConversation[] = [];
-    for (const [id, ref] of this.#conversations) {
-      const conversation = ref.deref();
-      if (conversation === undefined) this.#conversations.delete(id);
-      else alive.push(conversation);
-    }
-    return alive;
-  }
-
-  #focusNow(): void {
-    this.#focus.set([...this.#timelines.values()].map((conversation) => conversation.id));
   }
 
   #unreadNow(): { readonly messages: number; readonly mentions: number } {
@@ -822,19 +714,6 @@ export class Engine implements Core {
       mentions += unread.mentions;
     }
     return { messages, mentions };
-  }
-
-  /** Views are told once per turn, however much changed in it. */
-  #runSoon(fn: () => void): void {
-    this.#soon.add(fn);
-    if (this.#isSoon) return;
-    this.#isSoon = true;
-    queueMicrotask(() => {
-      this.#isSoon = false;
-      const due = [...this.#soon];
-      this.#soon.clear();
-      for (const each of due) each();
-    });
   }
 
   #shelfSoon(): void {
@@ -856,9 +735,5 @@ export class Engine implements Core {
       fn();
     });
     this.#timers.add(cancel);
-  }
-
-  #emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    for (const fn of [...this.#listeners[event]]) fn(value);
   }
 }

@@ -286,6 +286,9 @@ class ScriptedTimeline implements Timeline {
     this.changed();
   }
 
+  /** Scripted talks fit their window: nothing is held back. */
+  follow(): void {}
+
   close(): void {
     this.#closed();
   }

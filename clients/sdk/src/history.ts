@@ -1,0 +1,78 @@
+/** Messages of the past: from the device, from the server, and both compared by key. */
+import type { Key } from './client-interface.ts';
+import type { ConversationId, ListMessagesAnswer, Message, Sequence } from './contract.ts';
+import type { PageRequest } from './core.ts';
+import { coversOf } from './covers.ts';
+import { ClientError } from './errors.ts';
+import type { OutboxEntry } from './outbox-entry.ts';
+import type { SavedStore } from './saved-store.ts';
+import type { Sync } from './sync.ts';
+
+const PAGE_TRIES = 3;
+const RECOVERY_PAGES_MAX = 50;
+const RECOVERY_PAGE_ROWS = 200;
+/** How much a device's clock and the server's may differ when a restored outbox is compared. */
+const CLOCK_SLACK_MS: number = 26 * 3600 * 1000;
+
+export interface HistoryHooks {
+  call<T>(method: string, request: unknown): Promise<T>;
+  sync(): Sync;
+  entry(key: Key): OutboxEntry | undefined;
+}
+
+export class History {
+  readonly #store: SavedStore;
+  readonly #hooks: HistoryHooks;
+
+  constructor(store: SavedStore, hooks: HistoryHooks) {
+    this.#store = store;
+    this.#hooks = hooks;
+  }
+
+  async readMessages(
+    id: ConversationId,
+    o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
+  ): Promise<readonly Message[]> {
+    if (o.from > o.through) return [];
+    const pairs = await this.#store.readCache('messages', {
+      from: [id, o.from],
+      through: [id, o.through],
+      limit: o.limit,
+      reverse: o.isNewest,
+    });
+    const messages = pairs.map((pair) => pair.value as Message);
+    return o.isNewest ? messages.reverse() : messages;
+  }
+
+  async readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer> {
+    for (let tries = 0; tries < PAGE_TRIES; tries++) {
+      const answer = await this.#hooks.call<ListMessagesAnswer>('Messages.List', {
+        conversationId: id,
+        ...request,
+      });
+      const covers = coversOf(request, answer);
+      const isTaken = await new Promise<boolean>((done) =>
+        this.#hooks.sync().push({ is: 'page', conversationId: id, answer, covers, done }),
+      );
+      if (isTaken) return answer;
+    }
+    throw new ClientError('BACKEND_UNAVAILABLE', 'the history changes faster than it is read');
+  }
+
+  /** A restored database: what it sent after the backup is on the server under the same keys. */
+  async recover(id: ConversationId, keys: readonly Key[]): Promise<void> {
+    await this.#hooks.sync().syncOne(id);
+    const entries = keys.flatMap((key) => this.#hooks.entry(key) ?? []);
+    const sinceMs = Math.min(...entries.map((entry) => entry.queuedTimeMs)) - CLOCK_SLACK_MS;
+    let before: Sequence | undefined;
+    for (let page = 0; page < RECOVERY_PAGES_MAX; page++) {
+      if (!keys.some((key) => this.#hooks.entry(key) !== undefined)) return;
+      const limit = RECOVERY_PAGE_ROWS;
+      const answer = await this.readPage(id, before === undefined ? { limit } : { limit, before });
+      const oldest = answer.messages?.[0];
+      if (oldest === undefined || (oldest.timeMs ?? 0) < sinceMs) return;
+      if ((answer.messages?.length ?? 0) < limit) return;
+      before = oldest.sequence;
+    }
+  }
+}
