@@ -34,13 +34,13 @@ import { Connection, type ConnectionHost } from './connection.ts';
 import { Feed } from './feed.ts';
 import { KnownUsers } from './known-users.ts';
 import { methodNamed, refusalOf } from './methods.ts';
-import { Origins } from './origins.ts';
+import type { Origins } from './origins.ts';
 import type { IdentityPort, TokenVerifier } from './ports.ts';
 import { RoutineRunner } from './routine-runner.ts';
 import { Routes } from './routes.ts';
 import { RowFrames } from './row-frames.ts';
 import { receiptsFrame } from './receipt-frames.ts';
-import type { MethodName } from './session/dispatcher.ts';
+import type { MethodName } from './session/method-names.ts';
 import type { SessionLimits } from './session/limits.ts';
 import { Session } from './session/session.ts';
 import type { Effect, Surroundings } from './session/session-contract.ts';
@@ -132,7 +132,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   drain(): void {
     this.#isDraining = true;
     const nowMs = this.nowMs();
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       const delayMs = Math.floor(this.#options.random.unit() * DRAIN_SPREAD_MS);
       connection.session.drain(delayMs, nowMs);
       connection.perform();
@@ -142,7 +142,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   /** Ends what is left. Idempotent. */
   stop(): void {
     this.#isDraining = true;
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       connection.session.close('DRAINING');
       connection.perform();
     }
@@ -167,7 +167,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   /** Ends the connections of a session that was signed out. */
   revoke(user: Uint8Array, session: Uint8Array): void {
     const key = hex(session);
-    for (const connection of [...this.#routes.connectionsOfUser(user)]) {
+    for (const connection of this.#routes.connectionsOfUser(user).slice()) {
       const { caller } = connection.session;
       if (caller === undefined || hex(caller.session) !== key) continue;
       connection.session.close('SESSION_REVOKED');
@@ -371,7 +371,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
 
   #resync(): void {
     const nowMs = this.nowMs();
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       connection.session.resync(nowMs);
       connection.perform();
     }
@@ -426,7 +426,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     const conversationId = encodeId('cnv', idAt(slab, at));
     const isRemoved = (flagsAt(slab, at) & REMOVED) !== 0;
     const bytes = isRemoved ? undefined : payloadAt(slab, at);
-    for (const connection of [...this.#routes.connectionsOf(handleAt(slab, at))]) {
+    for (const connection of this.#routes.connectionsOf(handleAt(slab, at)).slice()) {
       connection.session.conversation(conversationId, bytes);
       connection.perform();
     }

@@ -15,7 +15,7 @@ import {
 } from '../proto/gen/parley/client/v1/users_pb.ts';
 import { http } from '../proto/gen/parley/v1/options_pb.ts';
 import { ParleyError } from '../core/errors.ts';
-import { METHODS, type MethodName } from './session/dispatcher.ts';
+import { METHODS, type MethodName } from './session/method-names.ts';
 
 export interface HttpForm {
   readonly verb: string;

@@ -2,8 +2,8 @@
  * What gateways need of services, as interfaces that server/ fills: gateways import no service, so
  * one process and many processes run the same gateway code.
  */
-import type { IdentityMethod } from './session/dispatcher.ts';
-import type { Caller } from './session/session-contract.ts';
+import type { IdentityMethod } from './session/method-names.ts';
+import type { Caller } from './session/caller.ts';
 
 /**
  * Judges access tokens. Refuses with TOKEN_INVALID, TOKEN_EXPIRED, SESSION_REVOKED, DEVICE_UNKNOWN,

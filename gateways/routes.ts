@@ -5,7 +5,7 @@
 import { hex } from '../core/bytes.ts';
 import { invariant } from '../core/invariant.ts';
 import type { Connection } from './connection.ts';
-import type { Caller } from './session/session-contract.ts';
+import type { Caller } from './session/caller.ts';
 
 export interface RoutedUser {
   readonly handle: number;

@@ -8,7 +8,7 @@ import type { Logger } from '../core/observe.ts';
 import type { KnownUsers } from './known-users.ts';
 import { queryNamed } from './methods.ts';
 import type { IdentityPort } from './ports.ts';
-import type { IdentityMethod } from './session/dispatcher.ts';
+import type { IdentityMethod } from './session/method-names.ts';
 import type { Ask, Routine } from './session/routine.ts';
 import type { StoreLink } from './store-link.ts';
 

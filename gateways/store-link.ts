@@ -28,7 +28,7 @@ import {
   type RecordKind,
   type Slab,
 } from '../core/record.ts';
-import type { Commit } from './session/session-contract.ts';
+import type { Commit } from './session/caller.ts';
 
 export interface StoreLinkOptions {
   readonly connect: () => Link;
@@ -111,7 +111,7 @@ export class StoreLink implements Metered {
     this.#writer.flush();
     this.#sweepTimer?.cancel();
     this.#retryTimer?.cancel();
-    for (const pending of [...this.#pending.values()])
+    for (const pending of this.#pending.values())
       this.#fail(pending, new ParleyError('DRAINING', 'the server is stopping'));
     this.#link?.close();
   }
@@ -310,7 +310,7 @@ export class StoreLink implements Metered {
 
   #sweep(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.values()) {
       if (pending.deadlineMs > nowMs) continue;
       this.#fail(pending, this.#overdue(pending));
     }

@@ -9,9 +9,10 @@ import { encodeId, messageIdRaw } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ClientFrameSchema, ServerFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
 import { methodNamed, refusalOf } from './methods.ts';
-import type { MethodName } from './session/dispatcher.ts';
+import type { MethodName } from './session/method-names.ts';
 import { FRAME_BYTES_MAX } from './session/limits.ts';
-import type { ClientFrame, Commit, Response, ServerFrame } from './session/session-contract.ts';
+import type { Commit } from './session/caller.ts';
+import type { ClientFrame, Response, ServerFrame } from './session/session-contract.ts';
 
 export type Format = 'json' | 'proto';
 
@@ -217,8 +218,12 @@ export class Batch {
 
   #join(): Buffer {
     const chunks: Buffer[] = [];
-    for (let at: Batch = this; at.#chunk !== undefined && at.#before !== undefined; at = at.#before)
-      chunks.push(at.#chunk);
+    let before = this.#before;
+    if (this.#chunk !== undefined) chunks.push(this.#chunk);
+    while (before !== undefined) {
+      if (before.#chunk !== undefined) chunks.push(before.#chunk);
+      before = before.#before;
+    }
     chunks.reverse();
     const [only] = chunks;
     if (chunks.length === 1 && only !== undefined) return only;

@@ -12,7 +12,8 @@ import type {
   ViewsAnswer,
 } from '../../proto/gen/parley/broker/v1/link_pb.ts';
 import { query, type Routine } from './routine.ts';
-import type { Caller, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { Surroundings } from './session-contract.ts';
 import { NOWHERE, type Position } from './sync-token.ts';
 
 export interface ChangedConversation {

@@ -15,7 +15,7 @@ import { parseAddress, type Address } from './address.ts';
 import { MEMBERS_REQUEST_MAX, NAME_CODE_POINTS_MAX } from './limits.ts';
 import { badField, checkCount, oneOf, unknownConstant } from './refusals.ts';
 import { command, passOn, query, unknownUsers, type Routine } from './routine.ts';
-import type { Caller } from './session-contract.ts';
+import type { Caller } from './caller.ts';
 import { checkText } from './text-rules.ts';
 
 export interface Changed {

@@ -15,72 +15,19 @@ import * as calls from './conversation-calls.ts';
 import { MARKS_PER_REPORT_MAX } from './limits.ts';
 import { listConversations, type ListRequest } from './listing.ts';
 import { markCommand } from './marks.ts';
+import {
+  isIdentityMethod,
+  isRead,
+  type IdentityMethod,
+  type MethodName,
+  type ReadMethod,
+} from './method-names.ts';
 import { badField } from './refusals.ts';
 import { command, passOn, unknownUsers, type Ask, type Routine } from './routine.ts';
 import { prepareSend, type SendRequest } from './send.ts';
-import type { Caller, Commit, Response, Surroundings } from './session-contract.ts';
+import type { Caller, Commit } from './caller.ts';
+import type { Response, Surroundings } from './session-contract.ts';
 import type { Position } from './sync-token.ts';
-
-const READS: readonly [
-  'Messages.List',
-  'Messages.ListRows',
-  'Messages.ListReceipts',
-  'Sync.SyncConversation',
-  'Conversations.Get',
-  'Conversations.ListMembers',
-] = [
-  'Messages.List',
-  'Messages.ListRows',
-  'Messages.ListReceipts',
-  'Sync.SyncConversation',
-  'Conversations.Get',
-  'Conversations.ListMembers',
-];
-
-const WRITES = [
-  'Messages.Send',
-  'Messages.Report',
-  'Sync.ListConversations',
-  'Conversations.Create',
-  'Conversations.Update',
-  'Conversations.Close',
-  'Conversations.AddMembers',
-  'Conversations.UpdateMember',
-  'Conversations.RemoveMember',
-  'Conversations.SetMyState',
-] as const;
-
-const IDENTITY = [
-  'Auth.SignUp',
-  'Auth.LogIn',
-  'Auth.Refresh',
-  'Auth.ChangePassword',
-  'Auth.ListSessions',
-  'Auth.RevokeSession',
-  'Users.Get',
-  'Users.Search',
-  'Users.UpdateMe',
-  'Devices.List',
-  'Devices.Update',
-  'Devices.Remove',
-] as const;
-
-export type ReadMethod = (typeof READS)[number];
-export type IdentityMethod = (typeof IDENTITY)[number];
-export type MethodName = ReadMethod | (typeof WRITES)[number] | IdentityMethod;
-
-export const METHODS: readonly MethodName[] = [...READS, ...WRITES, ...IDENTITY];
-
-/** Those whose caller has no token yet. */
-export const PUBLIC_METHODS: ReadonlySet<string> = new Set([
-  'Auth.SignUp',
-  'Auth.LogIn',
-  'Auth.Refresh',
-]);
-
-const KNOWN: ReadonlySet<string> = new Set(METHODS);
-const IDENTITY_SET: ReadonlySet<string> = new Set(IDENTITY);
-const READ_SET: ReadonlySet<string> = new Set(READS);
 
 export interface CallOutcome {
   readonly response: Response;
@@ -88,16 +35,6 @@ export interface CallOutcome {
   readonly replayed: boolean;
   /** How far a device is that stores the response (ListConversations' last page). */
   readonly position?: Position;
-}
-
-/** Refuses with PROTOCOL_UNSUPPORTED. */
-export function methodOf(name: string): MethodName {
-  if (isMethod(name)) return name;
-  throw new ParleyError('PROTOCOL_UNSUPPORTED', 'there is no such method', { method: name });
-}
-
-export function isIdentityMethod(method: MethodName): method is IdentityMethod {
-  return IDENTITY_SET.has(method);
 }
 
 /** The routine of a call whose request was read by the method's own type. */
@@ -149,14 +86,6 @@ export function commitResponse(
   const { sequence, timeMs, queued, replayed } = commit;
   const messageId = encodeId('msg', messageIdRaw(timeMs, sequence, conversation));
   return { conversationId, sequence, messageId, timeMs, queued, replayed };
-}
-
-function isMethod(name: string): name is MethodName {
-  return KNOWN.has(name);
-}
-
-function isRead(method: MethodName): method is ReadMethod {
-  return READ_SET.has(method);
 }
 
 interface ReadRequest {

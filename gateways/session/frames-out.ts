@@ -1,7 +1,8 @@
 /** Frames that a session writes: what of them is derived from tables stands here. */
 import type { ParleyError } from '../../core/errors.ts';
 import { BODY_CODE_POINTS_MAX, CONTENT_BYTES_MAX, FRAME_BYTES_MAX, RECONNECT } from './limits.ts';
-import type { Caller, ServerFrame, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { ServerFrame, Surroundings } from './session-contract.ts';
 
 export function readyFrame(
   id: number,

@@ -11,7 +11,8 @@ import { changesSince, newestFirst, viewsOf, type ChangedConversation } from './
 import { PAGE_DEFAULT, PAGE_MAX, RECENT_CONVERSATIONS } from './limits.ts';
 import { badField } from './refusals.ts';
 import type { Routine } from './routine.ts';
-import type { Caller, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { Surroundings } from './session-contract.ts';
 import {
   base64Url,
   decodeSyncToken,

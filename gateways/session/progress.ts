@@ -6,7 +6,8 @@
 import { ParleyError } from '../../core/errors.ts';
 import { CHECK_INTERVAL_MS, TOKEN_INTERVAL_MS } from './limits.ts';
 import { resume, verify, type ResumeCursor, type ResumeSink } from './resume.ts';
-import type { Caller, Effect, ServerFrame, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { Effect, ServerFrame, Surroundings } from './session-contract.ts';
 import { encodeSyncToken, farther, NOWHERE, type Position } from './sync-token.ts';
 
 export interface ProgressOptions {

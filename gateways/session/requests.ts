@@ -4,21 +4,15 @@
  */
 import { EMPTY, hex, sameBytes } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
-import {
-  dispatch,
-  dispatchPublic,
-  isIdentityMethod,
-  methodOf,
-  parseReport,
-  PUBLIC_METHODS,
-  type CallOutcome,
-} from './dispatcher.ts';
+import { isIdentityMethod, methodOf, PUBLIC_METHODS } from './method-names.ts';
+import { dispatch, dispatchPublic, parseReport, type CallOutcome } from './dispatcher.ts';
 import { errorFrame } from './frames-out.ts';
 import { MARK_INTERVAL_LARGE_MS, MARK_INTERVAL_MS } from './limits.ts';
 import { markCommand, MarkMerger } from './marks.ts';
 import { badField } from './refusals.ts';
 import { prepareSend, type PreparedSend, type SendRequest } from './send.ts';
-import type { Caller, ClientFrame, Effect, RowEvent, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { ClientFrame, Effect, RowEvent, Surroundings } from './session-contract.ts';
 import type { Position } from './sync-token.ts';
 
 type CallFrame = NonNullable<ClientFrame['call']>;

@@ -13,7 +13,8 @@ import {
 } from './limits.ts';
 import { badField } from './refusals.ts';
 import { query, type Routine } from './routine.ts';
-import type { Caller, ClientFrame, ServerFrame, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { ClientFrame, ServerFrame, Surroundings } from './session-contract.ts';
 import type { Position } from './sync-token.ts';
 import type { Plain } from '../../proto/codec.ts';
 import type { CatchUpAnswer } from '../../proto/gen/parley/broker/v1/link_pb.ts';

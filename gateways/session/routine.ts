@@ -4,7 +4,7 @@
  * hand. A failed ask is thrown into the routine as a ParleyError.
  */
 import type { QueryMethod } from '../../core/query.ts';
-import type { Caller, Commit } from './session-contract.ts';
+import type { Caller, Commit } from './caller.ts';
 
 export type Ask =
   /** To the broker. The answer is decoded unless `raw`; `key` decides the store. */

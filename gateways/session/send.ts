@@ -13,7 +13,8 @@ import { parseAddress } from './address.ts';
 import { checkContent, type ContentFacts } from './content.ts';
 import { CONTENT_BYTES_MAX } from './limits.ts';
 import { badField, tooLarge } from './refusals.ts';
-import type { Caller, Surroundings } from './session-contract.ts';
+import type { Caller } from './caller.ts';
+import type { Surroundings } from './session-contract.ts';
 
 export type SendRequest = Plain<SendRequestMessage>;
 

@@ -10,25 +10,13 @@ import type {
 import type { Content as ContentMessage } from '../../proto/gen/parley/v1/content_pb.ts';
 import type { ParleyError, Reason } from '../../core/errors.ts';
 import type { SessionLimits } from './limits.ts';
+import type { Caller, Commit } from './caller.ts';
+import type { MethodName } from './method-names.ts';
 import type { Routine } from './routine.ts';
-import type { MethodName } from './dispatcher.ts';
 
 export type ClientFrame = Plain<ClientFrameMessage>;
 export type ServerFrame = Exclude<Sparse<ServerFrameMessage>, Uint8Array>;
 export type Content = Plain<ContentMessage>;
-
-/** Who a token speaks for, as the verifier found it. */
-export interface Caller {
-  readonly userId: string;
-  readonly user: Uint8Array;
-  readonly deviceId: string;
-  readonly device: Uint8Array;
-  readonly sessionId: string;
-  readonly session: Uint8Array;
-  readonly scopes: readonly string[];
-  /** Wall clock; the connection ends then unless a fresh token came. */
-  readonly expiresAtMs: number;
-}
 
 /** What all sessions of a gateway share: functions and numbers, no services. */
 export interface Surroundings {
@@ -50,13 +38,6 @@ export interface Surroundings {
   isLargeGroup(conversationId: string): boolean;
   /** Stamp of the newest thing of the conversation that this gateway has seen; 0 = nothing. */
   lastSeenMs(conversationId: string): number;
-}
-
-export interface Commit {
-  readonly sequence: number;
-  readonly timeMs: number;
-  readonly queued: number;
-  readonly replayed: boolean;
 }
 
 /** The response of a unary method: its protobuf bytes as the store gave them, or a plain object. */

@@ -19,8 +19,8 @@ import { Progress } from './progress.ts';
 import { badField, oneOf } from './refusals.ts';
 import { Requests } from './requests.ts';
 import { parseCursors, type ResumeCursor } from './resume.ts';
+import type { Caller } from './caller.ts';
 import type {
-  Caller,
   ClientFrame,
   Effect,
   RowEvent,

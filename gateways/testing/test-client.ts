@@ -157,7 +157,7 @@ export class TestClient {
     for (const frame of isBinary ? protoFrames(data) : jsonFrames(data)) {
       this.frames.push(frame);
       if (frame.ping !== undefined) this.tell({ pong: {} });
-      for (const wait of [...this.#waits]) {
+      for (const wait of this.#waits.slice()) {
         if (!wait.wanted(frame)) continue;
         this.#waits.splice(this.#waits.indexOf(wait), 1);
         wait.found(frame);

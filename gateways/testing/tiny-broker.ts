@@ -82,7 +82,7 @@ export class TinyBroker {
   #writer: SlabWriter | undefined;
   readonly #routes = new Map<string, number>();
   readonly #accounts = new Map<string, { conversation: Uint8Array; joined: boolean }[]>();
-  readonly #indexes = new Array<number>(TINY_SHARDS).fill(0);
+  readonly #indexes = Array.from({ length: TINY_SHARDS }, () => 0);
   #clockMs = 1_800_000_000_000;
 
   /** A Link as the gateway makes it; an older one is over. */

@@ -3,8 +3,8 @@ import { hex } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { decodeId, encodeId, newRawId } from '../../core/ids.ts';
 import type { IdentityContext, IdentityPort, TokenVerifier, UserStatus } from '../ports.ts';
-import type { IdentityMethod } from '../session/dispatcher.ts';
-import type { Caller } from '../session/session-contract.ts';
+import type { IdentityMethod } from '../session/method-names.ts';
+import type { Caller } from '../session/caller.ts';
 
 export interface Person extends Caller {
   readonly token: string;

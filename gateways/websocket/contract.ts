@@ -35,10 +35,10 @@ class House {
 
   async open(limits: Partial<SessionLimits> = {}): Promise<void> {
     this.running = runGateway(limits);
-    const { port, stop } = await this.#start(this.running);
-    this.port = port;
-    this.url = `ws://127.0.0.1:${port}/v1/ws`;
-    this.#stop = stop;
+    const carrier = await this.#start(this.running);
+    this.port = carrier.port;
+    this.url = `ws://127.0.0.1:${carrier.port}/v1/ws`;
+    this.#stop = () => carrier.stop();
   }
 
   client(options: Partial<TestClientOptions> = {}): TestClient {

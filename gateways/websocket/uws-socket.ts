@@ -102,7 +102,7 @@ export class UwsCarrier {
   stop(): void {
     if (this.#listening !== undefined) this.#library.us_listen_socket_close(this.#listening);
     this.#listening = undefined;
-    for (const socket of [...this.#open]) socket.cut();
+    for (const socket of this.#open) socket.cut();
     this.#app?.close();
     this.#app = undefined;
   }

@@ -1,0 +1,312 @@
+/** Messages under the seeds' names (R120, R121, R125): sending, history, fetching, conversations. */
+import { ParleyError } from '../../core/errors.ts';
+import type { Caller } from '../session/caller.ts';
+import { badField, oneOf } from '../session/refusals.ts';
+import type { Surroundings } from '../session/session-contract.ts';
+import { base64Url, fromBase64Url } from '../session/sync-token.ts';
+import { text as textOfBytes, utf8 } from '../../core/bytes.ts';
+import type { Answer } from './answer.ts';
+import type { CallerContext, Calls } from './calls.ts';
+import type { Fields } from './request-input.ts';
+import {
+  conversationColumns,
+  listOf,
+  messageColumns,
+  numberOf,
+  objectOf,
+  rfc3339,
+  textOf,
+  type Json,
+  type Status,
+} from './seed-columns.ts';
+import { countField, need, onlyFields, PLACE_FIELDS, placeOf, textField } from './seed-fields.ts';
+
+interface Context extends CallerContext {
+  readonly key: string;
+}
+
+const MESSAGE_TYPES = ['text', 'media', 'document'] as const;
+const FILTERS = ['all', 'unread'] as const;
+const HISTORY_DEFAULT = 50;
+const INCOMING_DEFAULT = 100;
+const LIMIT_MAX = 200;
+/** Conversations that one call looks through at most; the rest comes with the next call. */
+const CONVERSATIONS_MAX = 1000;
+/** Own messages in groups whose receipts are looked up one by one. */
+const RECEIPTS_TOGETHER = 16;
+
+export class SeedMessages {
+  readonly #calls: Calls;
+  readonly #surroundings: Surroundings;
+
+  constructor(calls: Calls, surroundings: Surroundings) {
+    this.#calls = calls;
+    this.#surroundings = surroundings;
+  }
+
+  /** R120. */
+  async send(fields: Fields, context: Context): Promise<Answer> {
+    onlyFields(fields, [...PLACE_FIELDS, 'sender_id', 'message_type', 'content', 'media_id']);
+    const caller = callerOf(context);
+    const sender = textField(fields, 'sender_id');
+    if (sender !== '' && sender !== caller.userId)
+      throw new ParleyError('SENDER_MISMATCH', 'sender_id is not the signed-in user', {});
+    const to = placeOf(fields);
+    if (to === '') throw badField('receiver_id', 'or group_id is missing');
+    const request = {
+      to,
+      clientMessageId: context.key,
+      body: { message: messageOf(fields) },
+    };
+    const { json, replayed } = await this.#calls.call('Messages.Send', request, context);
+    return {
+      status: 201,
+      json: {
+        message_id: json['messageId'],
+        conversation_id: json['conversationId'],
+        sequence: json['sequence'],
+        status: numberOf(json['queued']) > 0 ? 'stored' : 'sent',
+        created_at: rfc3339(json['timeMs']),
+      },
+      ...(replayed ? { headers: { 'idempotent-replayed': 'true' } } : {}),
+    };
+  }
+
+  /** R121, R125: one conversation's messages, or all that is unread. */
+  async history(fields: Fields, context: Context): Promise<Answer> {
+    onlyFields(fields, [...PLACE_FIELDS, 'filter', 'before', 'limit']);
+    const filter = oneOf(textField(fields, 'filter'), FILTERS, 'filter');
+    const limit = limitOf(fields, HISTORY_DEFAULT);
+    const before = countField(fields, 'before');
+    const place = placeOf(fields);
+    if (place === '') return this.#allUnread(limit, context);
+    const conversation = await this.#conversation(place, context);
+    const read = numberOf(objectOf(conversation['me'])['readThrough']);
+    const shown =
+      filter === 'unread'
+        ? (await this.#above(conversation, { after: read, limit }, context)).messages
+        : await this.#messages(conversation, { before, limit }, context);
+    return {
+      status: 200,
+      json: {
+        messages: await this.#columns(shown, conversation, context),
+        unread_count: unreadOf(conversation),
+      },
+    };
+  }
+
+  /** R125: what has not been delivered to this user; delivered once `ack` comes back. */
+  async incoming(fields: Fields, context: Context): Promise<Answer> {
+    onlyFields(fields, ['ack', 'limit']);
+    const ack = textField(fields, 'ack');
+    if (ack !== '') await this.#acknowledge(ack, context);
+    const limit = limitOf(fields, INCOMING_DEFAULT);
+    const messages: Json[] = [];
+    const through: [string, number][] = [];
+    for (const conversation of await this.#all(context)) {
+      const left = limit - messages.length;
+      if (left <= 0) break;
+      const after = numberOf(objectOf(conversation['me'])['deliveredThrough']);
+      if (numberOf(conversation['head']) <= after) continue;
+      const found = await this.#above(conversation, { after, limit: left }, context);
+      messages.push(...(await this.#columns(found.messages, conversation, context)));
+      through.push([textOf(conversation['conversationId']), found.through]);
+    }
+    return { status: 200, json: { messages, ack: ackOf(through) } };
+  }
+
+  /** R159, R160. */
+  async conversations(fields: Fields, context: Context): Promise<Answer> {
+    onlyFields(fields, ['limit', 'page_token']);
+    const caller = callerOf(context);
+    const request = {
+      pageSize: countField(fields, 'limit'),
+      pageToken: textField(fields, 'page_token'),
+    };
+    const { json } = await this.#calls.call('Sync.ListConversations', request, context);
+    const conversations = listOf(json['conversations']);
+    return {
+      status: 200,
+      json: {
+        conversations: conversations.map((one) => conversationColumns(one, caller.userId)),
+        next_page_token: textOf(json['nextPageToken']) || null,
+      },
+    };
+  }
+
+  async #allUnread(limit: number, context: Context): Promise<Answer> {
+    const messages: Json[] = [];
+    let unread = 0;
+    for (const conversation of await this.#all(context)) {
+      const count = unreadOf(conversation);
+      if (count === 0) continue;
+      unread += count;
+      const left = limit - messages.length;
+      if (left <= 0) continue;
+      const after = numberOf(objectOf(conversation['me'])['readThrough']);
+      const found = await this.#above(conversation, { after, limit: left }, context);
+      messages.push(...(await this.#columns(found.messages, conversation, context)));
+    }
+    return { status: 200, json: { messages, unread_count: unread } };
+  }
+
+  async #conversation(conversationId: string, context: Context): Promise<Json> {
+    return (await this.#calls.call('Conversations.Get', { conversationId }, context)).json;
+  }
+
+  /** Others' messages above a mark, oldest first, and how far one then is. */
+  async #above(
+    conversation: Json,
+    range: { readonly after: number; readonly limit: number },
+    context: Context,
+  ): Promise<{ readonly messages: readonly Json[]; readonly through: number }> {
+    const { after, limit } = range;
+    const head = numberOf(conversation['head']);
+    // List reads from the newest unless it is told where to begin, and 0 tells it nothing: from the
+    // first row on, a window of as many sequences is read instead.
+    const found =
+      after > 0
+        ? await this.#messages(conversation, { after, limit }, context)
+        : await this.#messages(conversation, { before: limit + 1, limit }, context);
+    const isWhole = after > 0 ? found.length < limit : head <= limit;
+    const last = after > 0 ? numberOf(found.at(-1)?.['sequence']) : limit;
+    return {
+      messages: found.filter((message) => isOthers(message, context)),
+      // Own messages and control rows need no delivery, but are passed by.
+      through: isWhole ? head : last,
+    };
+  }
+
+  async #messages(
+    conversation: Json,
+    range: { readonly after?: number; readonly before?: number; readonly limit: number },
+    context: Context,
+  ): Promise<readonly Json[]> {
+    const { conversationId } = conversation;
+    // Nothing was written to it yet: there is nothing that could be asked for.
+    if (numberOf(conversation['head']) === 0) return [];
+    const { json } = await this.#calls.call('Messages.List', { conversationId, ...range }, context);
+    return listOf(json['messages']);
+  }
+
+  /** All conversations with something in them, newest first. */
+  async #all(context: Context): Promise<readonly Json[]> {
+    const all: Json[] = [];
+    let pageToken = '';
+    do {
+      const request = { pageSize: LIMIT_MAX, pageToken };
+      const { json } = await this.#calls.call('Sync.ListConversations', request, context);
+      all.push(...listOf(json['conversations']));
+      pageToken = textOf(json['nextPageToken']);
+    } while (pageToken !== '' && all.length < CONVERSATIONS_MAX);
+    return all;
+  }
+
+  async #acknowledge(ack: string, context: Context): Promise<void> {
+    const epoch = this.#surroundings.epoch();
+    const delivered = marksOf(ack).map(([conversationId, sequence]) => ({
+      conversationId,
+      epoch,
+      sequence,
+    }));
+    await this.#calls.call('Messages.Report', { delivered }, context);
+  }
+
+  async #columns(
+    messages: readonly Json[],
+    conversation: Json,
+    context: Context,
+  ): Promise<readonly Json[]> {
+    const columns: Json[] = [];
+    for (let at = 0; at < messages.length; at += RECEIPTS_TOGETHER)
+      columns.push(
+        ...(await Promise.all(
+          messages
+            .slice(at, at + RECEIPTS_TOGETHER)
+            .map((message) => this.#column(message, conversation, context)),
+        )),
+      );
+    return columns;
+  }
+
+  async #column(message: Json, conversation: Json, context: Context): Promise<Json> {
+    const callerId = callerOf(context).userId;
+    if (isOthers(message, context)) {
+      const me = objectOf(conversation['me']);
+      const sequence = numberOf(message['sequence']);
+      const read = sequence <= numberOf(me['readThrough']);
+      const isDelivered = read || sequence <= numberOf(me['deliveredThrough']);
+      const status: Status = read ? 'read' : isDelivered ? 'delivered' : 'sent';
+      return messageColumns(message, conversation, { status, read, callerId });
+    }
+    const status = await this.#statusOfOwn(message, conversation, context);
+    return messageColumns(message, conversation, { status, read: status === 'read', callerId });
+  }
+
+  /** In a direct the peer's marks say it; else, and for who is not reached, the receipts do. */
+  async #statusOfOwn(message: Json, conversation: Json, context: Context): Promise<Status> {
+    const sequence = numberOf(message['sequence']);
+    if (sequence <= numberOf(conversation['peerReadThrough'])) return 'read';
+    if (sequence <= numberOf(conversation['peerDeliveredThrough'])) return 'delivered';
+    const { conversationId } = conversation;
+    const request = { conversationId, sequence };
+    const { json } = await this.#calls.call('Messages.ListReceipts', request, context);
+    const counts = objectOf(json['counts']);
+    const of = numberOf(counts['of']);
+    if (of > 0 && numberOf(counts['read']) >= of) return 'read';
+    if (of > 0 && numberOf(counts['delivered']) >= of) return 'delivered';
+    return numberOf(counts['queued']) > 0 ? 'stored' : 'sent';
+  }
+}
+
+function messageOf(fields: Fields): Fields {
+  const type = oneOf(textField(fields, 'message_type'), MESSAGE_TYPES, 'message_type');
+  const content = textField(fields, 'content');
+  const mediaId = textField(fields, 'media_id');
+  if (type !== 'text' && mediaId === '') throw badField('media_id', 'is missing');
+  if (type === 'text' && mediaId !== '') throw badField('media_id', 'belongs to media only');
+  return {
+    ...(content === '' ? {} : { text: { body: content } }),
+    ...(mediaId === '' ? {} : { attachments: [{ mediaId: need(fields, 'media_id') }] }),
+  };
+}
+
+function isOthers(message: Json, context: Context): boolean {
+  return message['senderUserId'] !== callerOf(context).userId;
+}
+
+function unreadOf(conversation: Json): number {
+  return numberOf(objectOf(conversation['me'])['unreadCount']);
+}
+
+function limitOf(fields: Fields, fallback: number): number {
+  const limit = countField(fields, 'limit');
+  return limit === 0 ? fallback : Math.min(limit, LIMIT_MAX);
+}
+
+function ackOf(through: readonly (readonly [string, number])[]): string {
+  return through.length === 0 ? '' : base64Url(utf8(JSON.stringify(through)));
+}
+
+function marksOf(ack: string): readonly (readonly [string, number])[] {
+  const refused = new ParleyError('BAD_CURSOR', 'ack is not one that this server gave', {
+    field: 'ack',
+  });
+  try {
+    const value: unknown = JSON.parse(textOfBytes(fromBase64Url(ack) ?? new Uint8Array(0)));
+    if (!Array.isArray(value)) throw refused;
+    return value.map((pair: unknown) => {
+      const [id, sequence] = Array.isArray(pair) ? (pair as unknown[]) : [];
+      if (typeof id !== 'string' || typeof sequence !== 'number') throw refused;
+      return [id, sequence] as const;
+    });
+  } catch {
+    throw refused;
+  }
+}
+
+function callerOf(context: CallerContext): Caller {
+  if (context.caller === undefined)
+    throw new ParleyError('TOKEN_INVALID', 'an access token is needed');
+  return context.caller;
+}
