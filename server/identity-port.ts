@@ -7,8 +7,8 @@ import type { Plain, Fields } from '../proto/codec.ts';
 import type * as pb from '../proto/gen/parley/client/v1/users_pb.ts';
 import type * as types from '../proto/gen/parley/v1/types_pb.ts';
 import type { IdentityContext, IdentityPort, UserStatus } from '../gateways/ports.ts';
-import type { IdentityMethod } from '../gateways/session/dispatcher.ts';
-import type { Caller as SessionCaller } from '../gateways/session/session-contract.ts';
+import type { IdentityMethod } from '../gateways/session/method-names.ts';
+import type { Caller as SessionCaller } from '../gateways/session/caller.ts';
 import {
   decodeId,
   encodeId,

@@ -13,7 +13,8 @@ import type {
 } from '../../proto/gen/parley/broker/v1/broker_pb.ts';
 import type { KnownUsers } from '../known-users.ts';
 import { prepareSend } from '../session/send.ts';
-import type { Caller, Commit, Surroundings } from '../session/session-contract.ts';
+import type { Caller, Commit } from '../session/caller.ts';
+import type { Surroundings } from '../session/session-contract.ts';
 import type { StoreLink } from '../store-link.ts';
 import { publishError, refusalOf, type Received } from './grpc-calls.ts';
 

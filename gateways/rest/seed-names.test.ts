@@ -150,7 +150,7 @@ describe('seeds’ names (case 55)', () => {
     assert.deepEqual(
       rowsOf(json)
         .map((row) => row['content'])
-        .sort(),
+        .toSorted((a, b) => String(a).localeCompare(String(b))),
       ['from bob', 'from cid'],
     );
     assert.equal(json['unread_count'], 2);
