@@ -7,6 +7,7 @@
  * sender records) are arena blocks: 32 bytes for us, then exactly the bytes that are stored.
  *   0 u32 length of the unit   4 u8 state   5 u8 kind   8 u32 next sender   12 u32 slot or page   16 user
  */
+import { EMPTY } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
 import { Arena } from './arena.ts';
 import type { DirtyUnit, StateUnit } from './contract.ts';
@@ -16,6 +17,7 @@ import { MEMBER_BYTES } from './member.ts';
 import { PAGE_FIXED_BYTES, PAGE_VERSION } from './member-page.ts';
 import { IdWords, type Chunk } from './packed.ts';
 import { RecencyList } from './recency-list.ts';
+import { RowSpace } from './row-space.ts';
 
 export const UNIT_PREFIX_BYTES = 32;
 export const UNIT_KIND = { header: 0, page: 1, sender: 2 } as const;
@@ -54,6 +56,7 @@ export class Residents {
   #flags: Uint8Array = new Uint8Array(64);
   #changed: number[] = [];
   #taken: number[] = [];
+  readonly #copies: RowSpace = new RowSpace();
 
   get count(): number {
     return this.#table.size;
@@ -298,12 +301,14 @@ export class Residents {
     if (((bytes[at + 4] ?? 0) & CHANGED) === 0) return;
     bytes[at + 4] = TAKEN;
     const kind = bytes[at + 5] as 0 | 1 | 2;
-    const value = bytes.slice(
-      at + UNIT_PREFIX_BYTES,
-      at + UNIT_PREFIX_BYTES + view.getUint32(at, true),
-    );
+    // One copy of unit and prefix, cut from a chunk: a buffer each would cost more than the rest.
+    const length = UNIT_PREFIX_BYTES + view.getUint32(at, true);
+    this.#copies.take(length);
+    const copy = this.#copies.chunk.bytes.subarray(this.#copies.at, this.#copies.at + length);
+    copy.set(bytes.subarray(at, at + length));
+    const value = copy.subarray(UNIT_PREFIX_BYTES);
     const page = kind === UNIT_KIND.page ? view.getUint32(at + 12, true) : 0;
-    const user = kind === UNIT_KIND.sender ? bytes.slice(at + 16, at + 32) : new Uint8Array(0);
+    const user = kind === UNIT_KIND.sender ? copy.subarray(16, UNIT_PREFIX_BYTES) : EMPTY;
     units.push({ conversation, kind, page, user, value });
   }
 

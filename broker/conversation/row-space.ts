@@ -1,7 +1,7 @@
 /**
- * Memory for the rows of sends: cut from chunks of 64 KiB, because a buffer of its own costs a row
- * more than all of `apply`. A row is its receiver's; its chunk goes when the last of its rows goes,
- * and rows of one chunk are of one moment.
+ * Memory for what is handed out: rows of sends, copies of units. Cut from chunks of 64 KiB, because a
+ * buffer of its own costs a row more than all of `apply`. A row is its receiver's; its chunk goes
+ * when the last of its rows goes, and rows of one chunk are of one moment.
  */
 import { chunkOver, type Chunk } from './packed.ts';
 
