@@ -174,7 +174,6 @@ export class LiveConversation {
    * counts as unread; settings of an earlier membership stay.
    */
   join(slot: number, joining: Joining): void {
-    this.mentions.drop(slot, Number.MAX_SAFE_INTEGER);
     this.openSender(slot);
     this.aimMember(slot);
     const member = this.member;
