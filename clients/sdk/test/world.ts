@@ -85,7 +85,6 @@ function mortal(store: StorePort, gate: { isDead: boolean }): StorePort {
     close: () => store.close(),
     claim: () => store.claim(),
     wipe: (database) => store.wipe(database),
-    onBroken: (fn) => store.onBroken(fn),
     readOwn: (table, range) => (gate.isDead ? never : store.readOwn(table, range)),
     readCache: (table, range) => (gate.isDead ? never : store.readCache(table, range)),
     writeOwn: (puts, fence) => (gate.isDead ? never : store.writeOwn(puts, fence)),

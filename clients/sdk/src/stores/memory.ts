@@ -60,8 +60,6 @@ class MemoryStore implements StorePort {
       if (name.startsWith(`${database}/`)) this.#tables.delete(name);
   }
 
-  onBroken(): void {}
-
   #read(name: string, range: StoreRange): readonly StoredPair[] {
     const table = this.#tables.get(name);
     if (table === undefined) return [];

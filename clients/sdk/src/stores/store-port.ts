@@ -52,8 +52,6 @@ export interface StorePort {
   writeOwn(puts: readonly StorePut<OwnTable>[], fence: number): Promise<void>;
   writeCache(puts: readonly StorePut<CacheTable>[]): Promise<void>;
   wipe(database: DatabaseName): Promise<void>;
-  /** Called when the platform closed a database by itself (storage deleted, disk full). */
-  onBroken(fn: (database: DatabaseName) => void): void;
 }
 
 export const VALUE_BYTES_MAX: number = 72 * 1024;
