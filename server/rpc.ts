@@ -50,6 +50,15 @@ async function answer(target: object, request: Request, log: Logger): Promise<Re
   }
 }
 
+/** Arguments that are moved to the other thread, not copied. */
+const moved = new WeakSet<object>();
+
+/** Marks a port as an argument that moves with its call. */
+export function transferred(port: MessagePort): MessagePort {
+  moved.add(port);
+  return port;
+}
+
 /** A proxy of what the other side serves. Every method returns a promise. */
 export function callsTo<T extends object>(port: MessagePort): T {
   const pending = new Map<
@@ -78,7 +87,8 @@ export function callsTo<T extends object>(port: MessagePort): T {
       }, DEADLINE_MS);
       timer.unref();
       pending.set(id, { done, fail, timer });
-      port.postMessage({ id, method, args } satisfies Request);
+      const transfer = args.filter((arg): arg is MessagePort => typeof arg === 'object' && arg !== null && moved.has(arg));
+      port.postMessage({ id, method, args } satisfies Request, transfer);
     });
   };
   return new Proxy({} as T, {

@@ -23,7 +23,7 @@ export const PUBLISH_IN_FLIGHT = 1024;
 export interface PublishParts {
   readonly link: StoreLink;
   readonly users: KnownUsers;
-  readonly surroundings: Surroundings;
+  readonly surroundings: Pick<Surroundings, 'contentBytes' | 'payloadHash' | 'newUuid'>;
 }
 
 type PublishStream = ServerDuplexStream<Received<PublishRequest>, Fields<PublishResponse>>;

@@ -34,7 +34,7 @@ export interface PreparedSend {
 export function prepareSend(
   request: SendRequest,
   caller: Caller,
-  surroundings: Surroundings,
+  surroundings: Pick<Surroundings, 'contentBytes' | 'payloadHash' | 'newUuid'>,
 ): PreparedSend {
   const address = parseAddress(request.to, caller.user, 'to');
   const body = request.body === undefined ? undefined : surroundings.contentBytes(request.body);

@@ -1,0 +1,94 @@
+/** broker.v1 on the main thread, with a Link of its own to the store. */
+import { fileURLToPath } from 'node:url';
+import type { MessagePort } from 'node:worker_threads';
+import { ParleyError } from '../core/errors.ts';
+import { newRawId } from '../core/ids.ts';
+import type { Logger, MetricSample } from '../core/observe.ts';
+import { payloadHash } from '../core/payload-hash.ts';
+import { RECORD, idAt, positionAt } from '../core/record.ts';
+import { codecOf } from '../proto/codec.ts';
+import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
+import { BrokerServer } from '../gateways/grpc/broker-server.ts';
+import { Subscriptions } from '../gateways/grpc/subscribe.ts';
+import { KnownUsers } from '../gateways/known-users.ts';
+import { StoreLink } from '../gateways/store-link.ts';
+import type { IdentityService } from '../services/identity/contract.ts';
+import type { Cluster } from './cluster.ts';
+import type { Config } from './config-table.ts';
+import { IdentityGateway } from './identity-port.ts';
+import { MessagePortLink } from './links/message-port-link.ts';
+import { REAL_CLOCK, REAL_TIMERS } from './real-time.ts';
+
+export interface GrpcFrontParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly cluster: Cluster;
+  readonly identity: IdentityService;
+  /** One end of a Link to the store. */
+  readonly port: MessagePort;
+}
+
+export interface GrpcFront {
+  readonly port: number;
+  /** Also carries what the main thread itself appends. */
+  readonly link: StoreLink;
+  metrics(): readonly MetricSample[];
+  stop(): Promise<void>;
+}
+
+const PROTO_DIR = fileURLToPath(new URL('../../proto', import.meta.url));
+
+export async function grpcFront(parts: GrpcFrontParts): Promise<GrpcFront> {
+  const { config, log, cluster, identity } = parts;
+  const link = newLink(parts.port, log, (conversation, head) => subscriptions.pushed(conversation, head), () => subscriptions.resync());
+  const subscriptions: Subscriptions = new Subscriptions(link);
+  const contents = codecOf(ContentSchema);
+  const server = new BrokerServer({
+    link,
+    subscriptions,
+    users: new KnownUsers(new IdentityGateway(identity), REAL_TIMERS),
+    surroundings: {
+      contentBytes: (content) => contents.encode(content),
+      payloadHash: (clientMessageId, body) => payloadHash(cluster.hashKey, clientMessageId, body),
+      newUuid: () => newRawId(REAL_CLOCK.nowMs()),
+    },
+    scopesOf: async (token) => (await identity.verifyServiceToken(token)).scopes,
+    host: config.host,
+    port: config.grpcPort,
+    protoDir: PROTO_DIR,
+  });
+  link.start();
+  const port = await server.start();
+  return {
+    port,
+    link,
+    metrics: () => server.metrics(),
+    stop: async () => {
+      await server.stop();
+      link.stop();
+    },
+  };
+}
+
+// biome-ignore format: one signature
+function newLink(port: MessagePort, log: Logger, row: (conversation: Uint8Array, head: number) => void, resync: () => void): StoreLink {
+  let isUsed = false;
+  return new StoreLink({
+    connect: () => {
+      if (isUsed) throw new ParleyError('SHARD_UNAVAILABLE', 'the store has ended');
+      isUsed = true;
+      return new MessagePortLink(port);
+    },
+    clock: REAL_CLOCK,
+    timers: REAL_TIMERS,
+    log,
+    pushed: (kind, at, slab) => {
+      if (kind === RECORD.row) row(idAt(slab, at), positionAt(slab, at));
+      else if (kind === RECORD.resync) resync();
+    },
+    slabDone: () => undefined,
+    connected: (isFirst) => {
+      if (!isFirst) resync();
+    },
+  });
+}

@@ -1,0 +1,87 @@
+/**
+ * `npm start`: reads the configuration, starts a node, prints one ready line, ends in good order on
+ * SIGTERM and SIGINT. Whatever stands in the way of a start is said in one line that says what to do.
+ */
+import { readFileSync } from 'node:fs';
+import { ParleyError } from '../core/errors.ts';
+import { InvariantViolation } from '../core/invariant.ts';
+import { configCommand, loadConfig } from './config.ts';
+import { createLogger } from './log.ts';
+import { ParleyNode } from './node.ts';
+
+const EXIT_BAD_CONFIG = 78;
+const EXIT_NO_START = 1;
+const EXIT_FAULT = 70;
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function complain(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The process must end now; exit handlers of native parts may not run on a broken state. */
+function die(code: number): never {
+  process.exit(code);
+}
+
+async function main(): Promise<void> {
+  if (process.argv.includes('--help') || process.argv.includes('-h')) {
+    say(configCommand('parley').helpInformation());
+    return;
+  }
+  const loaded = load();
+  const { config } = loaded;
+  const log = createLogger(config.logLevel, 'main');
+  for (const warning of loaded.warnings) log.warn(warning);
+  process.on('uncaughtException', (error) => {
+    const rule = error instanceof InvariantViolation ? error.rule : undefined;
+    log.error('a fault in the process; it ends', { cause: error.stack ?? String(error), rule });
+    die(EXIT_FAULT);
+  });
+  const node = new ParleyNode({ config, log, fatal: die });
+  const stop = (signal: string): void => {
+    log.info('stopping', { signal });
+    setTimeout(() => {
+      log.error('stopping took too long; the process ends anyway');
+      die(EXIT_FAULT);
+    }, config.drainDeadlineMs).unref();
+    node.stop().then(
+      () => die(0),
+      (error: unknown) => {
+        log.error('stopping failed', { cause: String(error) });
+        die(EXIT_FAULT);
+      },
+    );
+  };
+  process.once('SIGTERM', () => stop('SIGTERM'));
+  process.once('SIGINT', () => stop('SIGINT'));
+  try {
+    const { url, webSocketUrl, grpc } = await node.start();
+    if (node.newKeyFile !== undefined)
+      complain(`A new key file was made: ${node.newKeyFile}\nAll data is encrypted with it. Save a copy in a safe place: without it nothing can be read.`);
+    say(`Parley is ready: open ${url}  (WebSocket ${webSocketUrl}, gRPC ${grpc}, data ${config.dataDir})`);
+  } catch (error) {
+    complain(`Parley could not start: ${error instanceof ParleyError ? error.message : String(error)}`);
+    if (!(error instanceof ParleyError)) log.error('a fault while starting', { cause: error instanceof Error ? error.stack : String(error) });
+    await node.stop().catch(() => undefined);
+    die(EXIT_NO_START);
+  }
+}
+
+function load(): ReturnType<typeof loadConfig> {
+  try {
+    return loadConfig({
+      flags: process.argv.slice(2),
+      env: process.env,
+      workingDir: process.cwd(),
+      readText: (path) => readFileSync(path, 'utf8'),
+    });
+  } catch (error) {
+    complain(error instanceof ParleyError ? error.message : String(error));
+    die(EXIT_BAD_CONFIG);
+  }
+}
+
+await main();

@@ -1,0 +1,312 @@
+/**
+ * A node: one process that carries all roles, on embedded parts unless told otherwise. Starts the
+ * parts in the order in which they need each other and ends them in the reverse.
+ *
+ *   main      lifecycle, accounts (PostgreSQL), broker.v1, metrics
+ *   store-0   shards, state (RocksDB)      store-0-sync  its log
+ *   gateway   WebSockets, REST, the web client
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MessageChannel, Worker, type MessagePort, type TransferListItem } from 'node:worker_threads';
+import { encodeCommand, COMMAND_KIND, NO_ID } from '../core/command.ts';
+import { ParleyError } from '../core/errors.ts';
+import { decodeId, type SessionId } from '../core/ids.ts';
+import { invariant } from '../core/invariant.ts';
+import type { Logger, MetricSample } from '../core/observe.ts';
+import { Tasks } from '../core/tasks.ts';
+import type { StoreLink } from '../gateways/store-link.ts';
+import { LAN_TICKS } from '../broker/runtime/store-options.ts';
+import type { IdentityService, Revocation } from '../services/identity/contract.ts';
+import { openKeyFile, type KeyEncryptionKey } from '../storage-engine/key-file.ts';
+import { loadRocksBinding } from '../storage-engine/rocks-binding.ts';
+import { WAL_OPTIONS } from '../storage-engine/wal/wal-writer.ts';
+import { startAccounts, type Accounts } from './accounts.ts';
+import { openCluster, type Cluster } from './cluster.ts';
+import { sessionSlice } from './config-slices.ts';
+import type { Config } from './config-table.ts';
+import { takeDataDirectory, type DataDirectory } from './data-directory.ts';
+import { secretWrap } from './key-wrap.ts';
+import { MetricsPage } from './metrics.ts';
+import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from './real-time.ts';
+import { callsTo, serveCalls, transferred } from './rpc.ts';
+import { grpcFront, type GrpcFront } from './grpc-front.ts';
+import type { GatewayCalls, GatewayPorts, GatewayThreadOptions } from './threads/gateway-thread.ts';
+import type { StoreCalls, StoreThreadOptions } from './threads/store-thread.ts';
+
+export interface Addresses {
+  readonly url: string;
+  readonly webSocketUrl: string;
+  readonly grpc: string;
+}
+
+export interface NodeParts {
+  readonly config: Config;
+  readonly log: Logger;
+  /** A part of the node failed for good: the process ends with this code. */
+  readonly fatal: (code: number) => void;
+}
+
+interface Thread<Calls> {
+  readonly worker: Worker;
+  readonly calls: Calls;
+}
+
+export const FEATURE_LEVEL = 1;
+export const FEATURES: readonly string[] = ['edit', 'delete', 'groups', 'receipts', 'typing'];
+const EDITS_MAX = 100;
+const REVOCATIONS_PER_SWEEP = 500;
+const SWEEP_MS = 1000;
+const METRICS_DEADLINE_MS = 1000;
+const HOT_TAIL_BYTES = 64 * 1024 * 1024;
+const BLOCK_CACHE_BYTES = 128 * 1024 * 1024;
+const DRAIN_MS = 3000;
+const EXIT_THREAD_FAILED = 72;
+
+export class ParleyNode {
+  readonly #parts: NodeParts;
+  readonly #tasks: Tasks;
+  #data: DataDirectory | undefined;
+  #accounts: Accounts | undefined;
+  #store: Thread<StoreCalls> | undefined;
+  #gateway: Thread<GatewayCalls> | undefined;
+  #grpc: GrpcFront | undefined;
+  #sweep: NodeJS.Timeout | undefined;
+  #isSweeping = false;
+  #isStopping = false;
+
+  constructor(parts: NodeParts) {
+    this.#parts = parts;
+    this.#tasks = new Tasks({ max: 16, log: parts.log });
+  }
+
+  /** The key file that this start made; undefined if it was there. To be shown to the operator. */
+  newKeyFile: string | undefined;
+
+  async start(): Promise<Addresses> {
+    const { config, log } = this.#parts;
+    // The binding must be loaded on the main thread before any worker loads it.
+    loadRocksBinding();
+    const data = takeDataDirectory(config.dataDir);
+    this.#data = data;
+    const keyFile = openKeyFile(config.keyFile, { isDataDirectoryNew: data.isNew, random: REAL_RANDOM });
+    if (keyFile.created) this.newKeyFile = keyFile.path;
+    const wrap = secretWrap(keyFile.secret);
+    const cluster = openCluster({ dataDir: data.path, isNew: data.isNew, wrap, clock: REAL_CLOCK, random: REAL_RANDOM });
+    const [accounts, store] = await both(
+      startAccounts({ config, keyWrap: wrap, clock: REAL_CLOCK, log, onRevoked: (revocations) => this.#revoked(revocations) }),
+      this.#startStore(keyFile, cluster),
+    );
+    this.#accounts = accounts;
+    this.#store = store;
+    const gateway = await this.#startGateway(cluster);
+    this.#gateway = gateway;
+    const ports = await gateway.calls.start();
+    this.#grpc = await this.#startGrpc(cluster);
+    this.#sweep = setInterval(() => this.#sweepRevocations(), SWEEP_MS).unref();
+    this.#sweepRevocations();
+    return this.#addresses(ports, this.#grpc.port);
+  }
+
+  /** Drains and ends everything within the deadline that the configuration gives. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    clearInterval(this.#sweep);
+    await this.#gateway?.calls.drain(Math.min(DRAIN_MS, this.#parts.config.drainDeadlineMs / 2));
+    await Promise.all([this.#grpc?.stop(), this.#gateway?.calls.stop()]);
+    await this.#store?.calls.stop();
+    await this.#tasks.stop();
+    await this.#accounts?.stop();
+    await Promise.all([this.#store?.worker.terminate(), this.#endGateway()]);
+    this.#data?.release();
+  }
+
+  // uWebSockets.js aborts the process when its thread ends while it still holds a handle; the
+  // process ends right after this, and its threads with it.
+  #endGateway(): Promise<void> {
+    this.#gateway?.worker.unref();
+    return Promise.resolve();
+  }
+
+  readonly #page: MetricsPage = new MetricsPage(() => this.#collect());
+
+  async #collect(): Promise<readonly MetricSample[]> {
+    const asked = [this.#store?.calls.metrics(), this.#gateway?.calls.metrics()];
+    const late = new Promise<readonly MetricSample[]>((done) => setTimeout(() => done([]), METRICS_DEADLINE_MS).unref());
+    const samples = await Promise.all(asked.map((one) => Promise.race([one ?? Promise.resolve([]), late])));
+    return [...samples.flat(), ...(this.#grpc?.metrics() ?? [])];
+  }
+
+  async #startStore(keyFile: KeyEncryptionKey, cluster: Cluster): Promise<Thread<StoreCalls>> {
+    const { config } = this.#parts;
+    const directory = join(config.dataDir, 'store-0');
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const { port1, port2 } = new MessageChannel();
+    const options: StoreThreadOptions = {
+      name: 'store-0',
+      control: port2,
+      directory,
+      keyFile,
+      logLevel: config.logLevel,
+      stateCacheBytes: config.stateCacheBytes,
+      settings: {
+        clusterId: cluster.clusterId,
+        epoch: cluster.epoch,
+        hashKey: cluster.hashKey,
+        membersMax: config.groupMembersMax,
+        editWindowMs: config.editWindowMs,
+        editsMax: EDITS_MAX,
+        featureLevel: FEATURE_LEVEL,
+      },
+      limits: {
+        shards: config.shards,
+        flushIntervalMs: config.flushIntervalMs,
+        flushBytesMax: config.flushBytesMax,
+        residentBytesMax: config.residentBytesMax,
+        hotTailBytesMax: HOT_TAIL_BYTES,
+        blockCacheBytesMax: BLOCK_CACHE_BYTES,
+        uncommittedShardBytesMax: config.uncommittedShardBytesMax,
+        uncommittedStoreBytesMax: config.uncommittedStoreBytesMax,
+        groupHeadsMembersMin: config.groupHeadsMembersMin,
+        ...LAN_TICKS,
+      },
+      wal: { ...WAL_OPTIONS, segmentBytes: config.walSegmentBytes, retentionBytes: config.walBytesMax, reserveBytes: config.walReserveBytes },
+    };
+    const worker = this.#spawn('store-thread', options, [port2]);
+    const calls = callsTo<StoreCalls>(port1);
+    await calls.start();
+    return { worker, calls };
+  }
+
+  async #startGateway(cluster: Cluster): Promise<Thread<GatewayCalls>> {
+    const { config, log } = this.#parts;
+    const { identity } = this.#accountsStarted();
+    const control = new MessageChannel();
+    const main = new MessageChannel();
+    serveCalls(main.port1, mainCalls(identity, () => this.#page.text()), log);
+    const options: GatewayThreadOptions = {
+      name: 'gateway',
+      control: control.port2,
+      main: main.port2,
+      link: await this.#newLink(),
+      host: config.host,
+      httpPort: config.httpPort,
+      wsPort: config.wsPort,
+      allowedOrigins: config.allowedOrigins,
+      limits: sessionSlice(config),
+      epoch: cluster.epoch,
+      shardCount: config.shards,
+      hashKey: cluster.hashKey,
+      featureLevel: FEATURE_LEVEL,
+      features: FEATURES,
+      keys: await identity.verificationKeys(),
+      revoked: await identity.revokedSince(REAL_CLOCK.nowMs() - config.accessTokenTtlMs),
+      accessTokenTtlMs: config.accessTokenTtlMs,
+      webDir: fileURLToPath(new URL('../../clients/web/dist', import.meta.url)),
+      logLevel: config.logLevel,
+    };
+    const worker = this.#spawn('gateway-thread', options, [options.control, options.main, options.link]);
+    return { worker, calls: callsTo<GatewayCalls>(control.port1) };
+  }
+
+  async #startGrpc(cluster: Cluster): Promise<GrpcFront> {
+    const { config, log } = this.#parts;
+    const { identity } = this.#accountsStarted();
+    return grpcFront({ config, log, cluster, identity, port: await this.#newLink(), featureLevel: FEATURE_LEVEL });
+  }
+
+  #addresses(ports: GatewayPorts, grpcPort: number): Addresses {
+    const host = this.#parts.config.host;
+    const shown = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+    return {
+      url: `http://${shown}:${ports.httpPort}`,
+      webSocketUrl: `ws://${shown}:${ports.wsPort === 0 ? ports.httpPort : ports.wsPort}/v1/ws`,
+      grpc: `${shown}:${grpcPort}`,
+    };
+  }
+
+  /** A fresh Link to the store: the end that the caller keeps. */
+  async #newLink(): Promise<MessagePort> {
+    const { port1, port2 } = new MessageChannel();
+    await this.#store?.calls.connect(transferred(port2));
+    return port1;
+  }
+
+  #spawn(name: string, workerData: object, transferList: TransferListItem[]): Worker {
+    const { log, fatal } = this.#parts;
+    const worker = new Worker(new URL(`./threads/${name}.js`, import.meta.url), { workerData, transferList });
+    worker.on('error', (error) => {
+      log.error('a thread failed', { thread: name, cause: String(error) });
+      fatal(EXIT_THREAD_FAILED);
+    });
+    worker.on('exit', (code) => {
+      if (!this.#isStopping) fatal(code === 0 ? EXIT_THREAD_FAILED : code);
+    });
+    return worker;
+  }
+
+  #accountsStarted(): Accounts {
+    const accounts = this.#accounts;
+    invariant(accounts !== undefined, 'node.accounts-started');
+    return accounts;
+  }
+
+  // ---- revocations: tokens are refused at once, sockets close by the account log (DESIGN §5)
+
+  #revoked(revocations: readonly Revocation[]): void {
+    this.#tasks.run('refuse tokens', async () => this.#gateway?.calls.revoked(revocations));
+    this.#sweepRevocations();
+  }
+
+  /** Appends to the account logs what they may not hold yet; repeats are harmless. */
+  #sweepRevocations(): void {
+    if (this.#isSweeping || this.#isStopping || this.#grpc === undefined) return;
+    this.#isSweeping = true;
+    this.#tasks.run('announce revocations', async () => {
+      try {
+        await this.#announce();
+      } finally {
+        this.#isSweeping = false;
+      }
+    });
+  }
+
+  async #announce(): Promise<void> {
+    const { identity } = this.#accountsStarted();
+    const link = this.#grpc?.link;
+    const pending = await identity.pendingRevocations(REVOCATIONS_PER_SWEEP);
+    if (link === undefined || pending.length === 0) return;
+    const announced = await Promise.all(pending.map((revocation) => append(link, revocation)));
+    await identity.markAnnounced(announced.filter((id) => id !== undefined));
+  }
+}
+
+/** Resolves with the session when its account log holds the revocation, else with undefined. */
+function append(link: StoreLink, { userId, sessionId }: Revocation): Promise<SessionId | undefined> {
+  const user = decodeId('usr', userId);
+  const session = decodeId('ses', sessionId);
+  invariant(user !== undefined && session !== undefined, 'node.revocation-has-ids');
+  const command = encodeCommand({ kind: COMMAND_KIND.accountSessionRevoked, timeMs: 0, key: user, caller: NO_ID, session });
+  return new Promise((done) => link.command(command, (outcome) => done(outcome instanceof ParleyError ? undefined : sessionId)));
+}
+
+/** What gateways call on the main thread: the accounts, and the page of metrics. */
+function mainCalls(identity: IdentityService, metricsPage: () => Promise<string>): object {
+  return new Proxy(identity, {
+    get: (target, name) => {
+      if (name === 'metricsPage') return metricsPage;
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === 'function' ? (...args: unknown[]) => Reflect.apply(member, target, args) as unknown : undefined;
+    },
+  });
+}
+
+/** Both, or the first failure once both have ended: nothing goes on behind a failed start. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  const [first, second] = await Promise.allSettled([a, b]);
+  if (first.status === 'rejected') throw first.reason;
+  if (second.status === 'rejected') throw second.reason;
+  return [first.value, second.value];
+}

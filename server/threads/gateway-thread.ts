@@ -1,0 +1,218 @@
+/**
+ * The thread of a gateway: WebSockets on a fast port of their own and on the HTTP port, REST and the
+ * web client. It knows the store by its Link and the accounts by calls to the main thread.
+ */
+import { createServer, type Server } from 'node:http';
+import { workerData, type MessagePort } from 'node:worker_threads';
+import { ParleyError } from '../../core/errors.ts';
+import type { Logger, MetricSample } from '../../core/observe.ts';
+import { Gateway } from '../../gateways/gateway.ts';
+import { Origins } from '../../gateways/origins.ts';
+import { Rest } from '../../gateways/rest/rest.ts';
+import type { SessionLimits } from '../../gateways/session/limits.ts';
+import { loadUws, UwsCarrier } from '../../gateways/websocket/uws-socket.ts';
+import { WsCarrier, WEBSOCKET_PATH } from '../../gateways/websocket/ws-socket.ts';
+import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
+import type { IdentityService, Revocation, VerificationKeys } from '../../services/identity/contract.ts';
+import { IdentityGateway } from '../identity-port.ts';
+import { MessagePortLink } from '../links/message-port-link.ts';
+import { createLogger, type LogLevel } from '../log.ts';
+import { answerOps } from '../ops-page.ts';
+import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from '../real-time.ts';
+import { callsTo, serveCalls } from '../rpc.ts';
+import { LocalVerifier } from '../token-verifier.ts';
+
+export interface GatewayThreadOptions {
+  readonly name: string;
+  /** Calls from the main thread: GatewayCalls. */
+  readonly control: MessagePort;
+  /** Calls to the main thread: MainCalls. */
+  readonly main: MessagePort;
+  readonly link: MessagePort;
+  readonly host: string;
+  readonly httpPort: number;
+  readonly wsPort: number;
+  readonly allowedOrigins: readonly string[];
+  readonly limits: SessionLimits;
+  readonly epoch: number;
+  readonly shardCount: number;
+  readonly hashKey: Uint8Array;
+  readonly featureLevel: number;
+  readonly features: readonly string[];
+  readonly keys: VerificationKeys;
+  readonly revoked: readonly Revocation[];
+  readonly accessTokenTtlMs: number;
+  readonly webDir: string;
+  readonly logLevel: LogLevel;
+}
+
+/** What a gateway asks of the main thread: accounts, and the page of metrics. */
+export interface MainCalls extends IdentityService {
+  metricsPage(): Promise<string>;
+}
+
+export interface GatewayPorts {
+  readonly httpPort: number;
+  /** 0 = there is no port of its own: WebSockets are on the HTTP port. */
+  readonly wsPort: number;
+}
+
+/** What the main thread may ask of a gateway. */
+export interface GatewayCalls {
+  start(): Promise<GatewayPorts>;
+  revoked(revocations: readonly Revocation[]): Promise<void>;
+  metrics(): Promise<readonly MetricSample[]>;
+  /** Not ready any more; clients are told to move. Resolves when they have gone or the time is up. */
+  drain(deadlineMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const DRAIN_LOOK_MS = 50;
+
+class GatewayThread implements GatewayCalls {
+  readonly #options: GatewayThreadOptions;
+  readonly #log: Logger;
+  readonly #main: MainCalls;
+  readonly #verifier: LocalVerifier;
+  readonly #gateway: Gateway;
+  readonly #http: Server;
+  readonly #ws: WsCarrier;
+  readonly #rest: Rest;
+  #uws: UwsCarrier | undefined;
+  #ports: GatewayPorts = { httpPort: 0, wsPort: 0 };
+  #isDraining = false;
+
+  constructor(options: GatewayThreadOptions) {
+    this.#options = options;
+    this.#log = createLogger(options.logLevel, options.name);
+    this.#main = callsTo<MainCalls>(options.main);
+    this.#verifier = this.#newVerifier();
+    const origins = new Origins({ allowed: options.allowedOrigins, httpPort: () => this.#ports.httpPort });
+    const identity = new IdentityGateway(this.#main);
+    this.#gateway = new Gateway({
+      connectStore: onceLink(options.link),
+      identity,
+      verifier: this.#verifier,
+      clock: REAL_CLOCK,
+      timers: REAL_TIMERS,
+      random: REAL_RANDOM,
+      log: this.#log,
+      origins,
+      epoch: options.epoch,
+      shardCount: options.shardCount,
+      hashKey: options.hashKey,
+      limits: options.limits,
+      featureLevel: options.featureLevel,
+      features: options.features,
+    });
+    this.#ws = new WsCarrier(this.#gateway);
+    this.#rest = new Rest({ gateway: this.#gateway, identity, origins, webDir: options.webDir, webSocketUrl: (host) => this.#webSocketUrl(host), clock: REAL_CLOCK, log: this.#log });
+    this.#http = createServer((request, response) => {
+      if (!answerOps(request, response, { notReady: () => this.#notReady(), metrics: () => this.#main.metricsPage() })) this.#rest.handle(request, response);
+    });
+    this.#ws.attach(this.#http);
+  }
+
+  get log(): Logger {
+    return this.#log;
+  }
+
+  async start(): Promise<GatewayPorts> {
+    const { host, limits, revoked } = this.#options;
+    await this.revoked(revoked);
+    this.#gateway.start();
+    const httpPort = await this.#listen();
+    const library = await loadUws();
+    if (library !== undefined) {
+      this.#uws = new UwsCarrier(library, this.#gateway, { host, port: this.#options.wsPort, socketBufferHardBytes: limits.socketBufferHardBytes });
+      this.#ports = { httpPort, wsPort: await this.#uws.start() };
+    } else {
+      this.#log.info('the faster WebSocket library is not installed; WebSockets are on the HTTP port alone');
+      this.#ports = { httpPort, wsPort: 0 };
+    }
+    return this.#ports;
+  }
+
+  revoked(revocations: readonly Revocation[]): Promise<void> {
+    for (const revocation of revocations) this.#verifier.revoke(revocation);
+    return Promise.resolve();
+  }
+
+  metrics(): Promise<readonly MetricSample[]> {
+    return Promise.resolve(this.#gateway.metrics());
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    this.#isDraining = true;
+    this.#gateway.drain();
+    const until = REAL_CLOCK.monotonicMs() + deadlineMs;
+    while (this.#gateway.connectionCount > 0 && REAL_CLOCK.monotonicMs() < until) await new Promise((done) => setTimeout(done, DRAIN_LOOK_MS));
+  }
+
+  async stop(): Promise<void> {
+    this.#gateway.stop();
+    this.#uws?.stop();
+    this.#ws.stop();
+    const closed = new Promise<void>((done) => this.#http.close(() => done()));
+    this.#http.closeIdleConnections();
+    const late = setTimeout(() => this.#http.closeAllConnections(), DRAIN_LOOK_MS * 10);
+    await closed;
+    clearTimeout(late);
+  }
+
+  #notReady(): readonly string[] {
+    if (this.#isDraining) return ['draining'];
+    return this.#gateway.isReady ? [] : ['the store cannot be reached'];
+  }
+
+  #listen(): Promise<number> {
+    const { host, httpPort } = this.#options;
+    return new Promise((done, fail) => {
+      this.#http.once('error', (error: NodeJS.ErrnoException) => {
+        const why = error.code === 'EADDRINUSE' ? 'another program listens there' : (error.code ?? error.message);
+        fail(new ParleyError('BACKEND_UNAVAILABLE', `HTTP cannot listen on ${host}:${httpPort}: ${why}; stop it, or choose another PARLEY_HTTP_PORT (0 = any free one)`, { port: httpPort }));
+      });
+      this.#http.listen(httpPort, host, () => {
+        const address = this.#http.address();
+        done(typeof address === 'object' && address !== null ? address.port : httpPort);
+      });
+    });
+  }
+
+  /** For pages that were reached as `host`: the fast port under the same name. */
+  #webSocketUrl(host: string): string {
+    const { hostname } = new URL(`http://${host}`);
+    const { wsPort } = this.#ports;
+    return wsPort === 0 ? `ws://${host}${WEBSOCKET_PATH}` : `ws://${hostname}:${wsPort}${WEBSOCKET_PATH}`;
+  }
+
+  #newVerifier(): LocalVerifier {
+    const { keys, accessTokenTtlMs } = this.#options;
+    const verifier = new AccessTokenVerifier({
+      keys,
+      onUnknownKey: () => {
+        this.#main.verificationKeys().then(
+          (fresh) => verifier.setKeys(fresh),
+          (error: unknown) => this.#log.warn('verification keys could not be read', { cause: String(error) }),
+        );
+      },
+    });
+    return new LocalVerifier({ verifier, clock: REAL_CLOCK, timers: REAL_TIMERS, accessTokenTtlMs });
+  }
+}
+
+/** A port makes one Link. When that is over the store's thread is, and with it the process. */
+function onceLink(port: MessagePort): () => MessagePortLink {
+  let isUsed = false;
+  return () => {
+    if (isUsed) throw new ParleyError('SHARD_UNAVAILABLE', 'the store has ended');
+    isUsed = true;
+    return new MessagePortLink(port);
+  };
+}
+
+// The options are what the main thread put there; a worker has no other caller.
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion
+const options = workerData as GatewayThreadOptions;
+const thread = new GatewayThread(options);
+serveCalls(options.control, thread, thread.log);
