@@ -5,7 +5,7 @@
 import { pino } from 'pino';
 import type { LogFields, Logger } from '../core/observe.ts';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 /** The part of pino that is used. */
 interface Sink {

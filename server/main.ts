@@ -64,7 +64,7 @@ async function main(): Promise<void> {
     say(`Parley is ready: open ${url}  (WebSocket ${webSocketUrl}, gRPC ${grpc}, data ${config.dataDir})`);
   } catch (error) {
     complain(`Parley could not start: ${error instanceof ParleyError ? error.message : String(error)}`);
-    if (!(error instanceof ParleyError)) log.error('a fault while starting', { cause: error instanceof Error ? error.stack : String(error) });
+    if (!(error instanceof ParleyError)) log.error('a fault while starting', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     await node.stop().catch(() => undefined);
     die(EXIT_NO_START);
   }

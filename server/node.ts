@@ -29,7 +29,7 @@ import type { Config } from './config-table.ts';
 import { takeDataDirectory, type DataDirectory } from './data-directory.ts';
 import { secretWrap } from './key-wrap.ts';
 import { MetricsPage } from './metrics.ts';
-import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from './real-time.ts';
+import { REAL_CLOCK, REAL_RANDOM } from './real-time.ts';
 import { callsTo, serveCalls, transferred } from './rpc.ts';
 import { grpcFront, type GrpcFront } from './grpc-front.ts';
 import type { GatewayCalls, GatewayPorts, GatewayThreadOptions } from './threads/gateway-thread.ts';
@@ -214,7 +214,7 @@ export class ParleyNode {
   async #startGrpc(cluster: Cluster): Promise<GrpcFront> {
     const { config, log } = this.#parts;
     const { identity } = this.#accountsStarted();
-    return grpcFront({ config, log, cluster, identity, port: await this.#newLink(), featureLevel: FEATURE_LEVEL });
+    return grpcFront({ config, log, cluster, identity, port: await this.#newLink() });
   }
 
   #addresses(ports: GatewayPorts, grpcPort: number): Addresses {

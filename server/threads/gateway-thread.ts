@@ -106,7 +106,7 @@ class GatewayThread implements GatewayCalls {
       features: options.features,
     });
     this.#ws = new WsCarrier(this.#gateway);
-    this.#rest = new Rest({ gateway: this.#gateway, identity, origins, webDir: options.webDir, webSocketUrl: (host) => this.#webSocketUrl(host), clock: REAL_CLOCK, log: this.#log });
+    this.#rest = new Rest({ gateway: this.#gateway, identity, origins, webDir: options.webDir, webSocketUrl: (host: string) => this.#webSocketUrl(host), clock: REAL_CLOCK, log: this.#log });
     this.#http = createServer((request, response) => {
       if (!answerOps(request, response, { notReady: () => this.#notReady(), metrics: () => this.#main.metricsPage() })) this.#rest.handle(request, response);
     });

@@ -6,7 +6,7 @@ import { MessageChannel, Worker, workerData, type MessagePort } from 'node:worke
 import { toParleyError } from '../../core/errors.ts';
 import type { ReplicaId } from '../../core/ids.ts';
 import type { Logger, MetricSample } from '../../core/observe.ts';
-import { DirectoryMachine } from '../../broker/account/directory-machine.ts';
+import { DirectoryMachine } from '../../broker/account/account-machine.ts';
 import { PackedConversationMachine } from '../../broker/conversation/machine.ts';
 import type { ShardSettings } from '../../broker/placement/shard-settings.ts';
 import type { StoreReads } from '../../broker/runtime/contract.ts';
@@ -102,7 +102,7 @@ class StoreThread implements StoreCalls {
   }
 
   connect(port: MessagePort): Promise<void> {
-    this.#store?.connect(new MessagePortLink(port));
+    this.#store?.attach(new MessagePortLink(port));
     return Promise.resolve();
   }
 
