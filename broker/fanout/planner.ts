@@ -37,6 +37,8 @@ export interface Place {
 }
 
 const GROUP_LARGE = 1;
+const FOLLOWED = 2;
+const NOBODY: ReadonlySet<Outlet> = new Set();
 const REMOVED = 1;
 const COUNT_IN_PAYLOAD = 0xffff;
 
@@ -69,14 +71,18 @@ export class Planner {
     this.#sender = sender;
     this.#queued = 0;
     view.eachMember(this.#gatherOne);
+    for (const outlet of this.#routes.followers(view.conversation) ?? NOBODY)
+      if (!this.#outlets.includes(outlet)) this.#outlets.push(outlet);
     return this.#queued;
   }
 
   /** Sends the row to whom `gather` found: one frame an outlet. */
   deliver(place: Place, view: ConversationView, row: Uint8Array): void {
-    const flags = view.memberCount >= this.#headsMembersMin ? GROUP_LARGE : 0;
+    const size = view.memberCount >= this.#headsMembersMin ? GROUP_LARGE : 0;
+    const followers = this.#routes.followers(view.conversation);
     for (const outlet of this.#outlets) {
       const handles = outlet.planned;
+      const flags = size | (followers?.has(outlet) === true ? FOLLOWED : 0);
       if (outlet.isWritable) {
         const bytes = 4 + 4 * handles.length + row.length;
         const header = {

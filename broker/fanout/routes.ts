@@ -26,9 +26,16 @@ interface Served {
   readonly routes: Route[];
 }
 
+interface Followed {
+  readonly conversation: Uint8Array;
+  readonly outlets: Set<Outlet>;
+}
+
 export class Routes {
   readonly #served = new IdMap<Served>();
   readonly #handles = new Map<Outlet, Map<number, Served>>();
+  readonly #followed = new IdMap<Followed>();
+  readonly #following = new Map<Outlet, Set<Uint8Array>>();
 
   /** Users served by at least one gateway. */
   get userCount(): number {
@@ -62,6 +69,38 @@ export class Routes {
     );
     served.routes.splice(at, 1);
     if (served.routes.length === 0) this.#served.delete(served.user);
+  }
+
+  /** Rows of the conversation go to this outlet whoever its members are: an internal service follows it. */
+  follow(outlet: Outlet, conversation: Uint8Array): void {
+    let followed = this.#followed.get(conversation);
+    if (followed === undefined) {
+      followed = { conversation: conversation.slice(), outlets: new Set() };
+      this.#followed.set(followed.conversation, followed);
+    }
+    followed.outlets.add(outlet);
+    const following = this.#following.get(outlet) ?? new Set();
+    this.#following.set(outlet, following.add(followed.conversation));
+  }
+
+  unfollow(outlet: Outlet, conversation: Uint8Array): void {
+    const followed = this.#followed.get(conversation);
+    if (followed === undefined) return;
+    followed.outlets.delete(outlet);
+    this.#following.get(outlet)?.delete(followed.conversation);
+    if (followed.outlets.size === 0) this.#followed.delete(conversation);
+  }
+
+  /** Outlets that follow the conversation; cheap while nobody follows anything. */
+  followers(conversation: Uint8Array): ReadonlySet<Outlet> | undefined {
+    return this.#followed.size === 0 ? undefined : this.#followed.get(conversation)?.outlets;
+  }
+
+  /** Forgets what an outlet follows: its Link is over. */
+  unfollowAll(outlet: Outlet): void {
+    for (const conversation of [...(this.#following.get(outlet) ?? [])])
+      this.unfollow(outlet, conversation);
+    this.#following.delete(outlet);
   }
 
   /** Forgets all that an outlet served: it told its whole set anew, or its Link is over. */

@@ -145,6 +145,10 @@ export class GatewayLink implements Outlet, Answerer {
       case RECORD.unroutes:
         this.#unroutes(payloadAt(slab, at));
         return;
+      case RECORD.subscribe:
+      case RECORD.unsubscribe:
+        this.#follow(payloadAt(slab, at), kind === RECORD.subscribe);
+        return;
       default:
         // A newer gateway may say what this store does not know yet.
         log.warn('a gateway sent a record of an unknown kind', { kind });
@@ -167,6 +171,15 @@ export class GatewayLink implements Outlet, Answerer {
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
     for (let at = 0; at + 4 <= payload.length; at += 4)
       this.#parts.routes.remove(this, view.getUint32(at, true));
+  }
+
+  #follow(conversations: Uint8Array, isOn: boolean): void {
+    const { routes } = this.#parts;
+    for (let at = 0; at + 16 <= conversations.length; at += 16) {
+      const conversation = conversations.subarray(at, at + 16);
+      if (isOn) routes.follow(this, conversation);
+      else routes.unfollow(this, conversation);
+    }
   }
 
   #query(at: number, slab: Slab): void {
@@ -211,6 +224,7 @@ export class GatewayLink implements Outlet, Answerer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#parts.routes.drop(this);
+    this.#parts.routes.unfollowAll(this);
     this.#parts.log.info('a gateway link ended', { reason: reason?.reason });
     this.#parts.closed(this);
   }
