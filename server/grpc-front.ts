@@ -40,7 +40,12 @@ const PROTO_DIR = fileURLToPath(new URL('../../proto', import.meta.url));
 
 export async function grpcFront(parts: GrpcFrontParts): Promise<GrpcFront> {
   const { config, log, cluster, identity } = parts;
-  const link = newLink(parts.port, log, (conversation, head) => subscriptions.pushed(conversation, head), () => subscriptions.resync());
+  const link = newLink(
+    parts.port,
+    log,
+    (conversation, head) => subscriptions.pushed(conversation, head),
+    () => subscriptions.resync(),
+  );
   const subscriptions: Subscriptions = new Subscriptions(link);
   const contents = codecOf(ContentSchema);
   const server = new BrokerServer({

@@ -60,11 +60,20 @@ async function main(): Promise<void> {
   try {
     const { url, webSocketUrl, grpc } = await node.start();
     if (node.newKeyFile !== undefined)
-      complain(`A new key file was made: ${node.newKeyFile}\nAll data is encrypted with it. Save a copy in a safe place: without it nothing can be read.`);
-    say(`Parley is ready: open ${url}  (WebSocket ${webSocketUrl}, gRPC ${grpc}, data ${config.dataDir})`);
+      complain(
+        `A new key file was made: ${node.newKeyFile}\nAll data is encrypted with it. Save a copy in a safe place: without it nothing can be read.`,
+      );
+    say(
+      `Parley is ready: open ${url}  (WebSocket ${webSocketUrl}, gRPC ${grpc}, data ${config.dataDir})`,
+    );
   } catch (error) {
-    complain(`Parley could not start: ${error instanceof ParleyError ? error.message : String(error)}`);
-    if (!(error instanceof ParleyError)) log.error('a fault while starting', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    complain(
+      `Parley could not start: ${error instanceof ParleyError ? error.message : String(error)}`,
+    );
+    if (!(error instanceof ParleyError))
+      log.error('a fault while starting', {
+        cause: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
     await node.stop().catch(() => undefined);
     die(EXIT_NO_START);
   }

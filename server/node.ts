@@ -9,7 +9,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MessageChannel, Worker, type MessagePort, type TransferListItem } from 'node:worker_threads';
+import {
+  MessageChannel,
+  Worker,
+  type MessagePort,
+  type TransferListItem,
+} from 'node:worker_threads';
 import { encodeCommand, COMMAND_KIND, NO_ID } from '../core/command.ts';
 import { ParleyError } from '../core/errors.ts';
 import { decodeId, type SessionId } from '../core/ids.ts';
@@ -90,12 +95,27 @@ export class ParleyNode {
     loadRocksBinding();
     const data = takeDataDirectory(config.dataDir);
     this.#data = data;
-    const keyFile = openKeyFile(config.keyFile, { isDataDirectoryNew: data.isNew, random: REAL_RANDOM });
+    const keyFile = openKeyFile(config.keyFile, {
+      isDataDirectoryNew: data.isNew,
+      random: REAL_RANDOM,
+    });
     if (keyFile.created) this.newKeyFile = keyFile.path;
     const wrap = secretWrap(keyFile.secret);
-    const cluster = openCluster({ dataDir: data.path, isNew: data.isNew, wrap, clock: REAL_CLOCK, random: REAL_RANDOM });
+    const cluster = openCluster({
+      dataDir: data.path,
+      isNew: data.isNew,
+      wrap,
+      clock: REAL_CLOCK,
+      random: REAL_RANDOM,
+    });
     const [accounts, store] = await both(
-      startAccounts({ config, keyWrap: wrap, clock: REAL_CLOCK, log, onRevoked: (revocations) => this.#revoked(revocations) }),
+      startAccounts({
+        config,
+        keyWrap: wrap,
+        clock: REAL_CLOCK,
+        log,
+        onRevoked: (revocations) => this.#revoked(revocations),
+      }),
       this.#startStore(keyFile, cluster),
     );
     this.#accounts = accounts;
@@ -134,8 +154,12 @@ export class ParleyNode {
 
   async #collect(): Promise<readonly MetricSample[]> {
     const asked = [this.#store?.calls.metrics(), this.#gateway?.calls.metrics()];
-    const late = new Promise<readonly MetricSample[]>((done) => setTimeout(() => done([]), METRICS_DEADLINE_MS).unref());
-    const samples = await Promise.all(asked.map((one) => Promise.race([one ?? Promise.resolve([]), late])));
+    const late = new Promise<readonly MetricSample[]>((done) =>
+      setTimeout(() => done([]), METRICS_DEADLINE_MS).unref(),
+    );
+    const samples = await Promise.all(
+      asked.map((one) => Promise.race([one ?? Promise.resolve([]), late])),
+    );
     return [...samples.flat(), ...(this.#grpc?.metrics() ?? [])];
   }
 
@@ -172,7 +196,12 @@ export class ParleyNode {
         groupHeadsMembersMin: config.groupHeadsMembersMin,
         ...LAN_TICKS,
       },
-      wal: { ...WAL_OPTIONS, segmentBytes: config.walSegmentBytes, retentionBytes: config.walBytesMax, reserveBytes: config.walReserveBytes },
+      wal: {
+        ...WAL_OPTIONS,
+        segmentBytes: config.walSegmentBytes,
+        retentionBytes: config.walBytesMax,
+        reserveBytes: config.walReserveBytes,
+      },
     };
     const worker = this.#spawn('store-thread', options, [port2]);
     const calls = callsTo<StoreCalls>(port1);
@@ -185,7 +214,11 @@ export class ParleyNode {
     const { identity } = this.#accountsStarted();
     const control = new MessageChannel();
     const main = new MessageChannel();
-    serveCalls(main.port1, mainCalls(identity, () => this.#page.text()), log);
+    serveCalls(
+      main.port1,
+      mainCalls(identity, () => this.#page.text()),
+      log,
+    );
     const options: GatewayThreadOptions = {
       name: 'gateway',
       control: control.port2,
@@ -207,7 +240,11 @@ export class ParleyNode {
       webDir: fileURLToPath(new URL('../../clients/web/dist', import.meta.url)),
       logLevel: config.logLevel,
     };
-    const worker = this.#spawn('gateway-thread', options, [options.control, options.main, options.link]);
+    const worker = this.#spawn('gateway-thread', options, [
+      options.control,
+      options.main,
+      options.link,
+    ]);
     return { worker, calls: callsTo<GatewayCalls>(control.port1) };
   }
 
@@ -219,7 +256,8 @@ export class ParleyNode {
 
   #addresses(ports: GatewayPorts, grpcPort: number): Addresses {
     const host = this.#parts.config.host;
-    const shown = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+    const shown =
+      host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
     return {
       url: `http://${shown}:${ports.httpPort}`,
       webSocketUrl: `ws://${shown}:${ports.wsPort === 0 ? ports.httpPort : ports.wsPort}/v1/ws`,
@@ -236,7 +274,10 @@ export class ParleyNode {
 
   #spawn(name: string, workerData: object, transferList: TransferListItem[]): Worker {
     const { log, fatal } = this.#parts;
-    const worker = new Worker(new URL(`./threads/${name}.js`, import.meta.url), { workerData, transferList });
+    const worker = new Worker(new URL(`./threads/${name}.js`, import.meta.url), {
+      workerData,
+      transferList,
+    });
     worker.on('error', (error) => {
       log.error('a thread failed', { thread: name, cause: String(error) });
       fatal(EXIT_THREAD_FAILED);
@@ -284,12 +325,25 @@ export class ParleyNode {
 }
 
 /** Resolves with the session when its account log holds the revocation, else with undefined. */
-function append(link: StoreLink, { userId, sessionId }: Revocation): Promise<SessionId | undefined> {
+function append(
+  link: StoreLink,
+  { userId, sessionId }: Revocation,
+): Promise<SessionId | undefined> {
   const user = decodeId('usr', userId);
   const session = decodeId('ses', sessionId);
   invariant(user !== undefined && session !== undefined, 'node.revocation-has-ids');
-  const command = encodeCommand({ kind: COMMAND_KIND.accountSessionRevoked, timeMs: 0, key: user, caller: NO_ID, session });
-  return new Promise((done) => link.command(command, (outcome) => done(outcome instanceof ParleyError ? undefined : sessionId)));
+  const command = encodeCommand({
+    kind: COMMAND_KIND.accountSessionRevoked,
+    timeMs: 0,
+    key: user,
+    caller: NO_ID,
+    session,
+  });
+  return new Promise((done) =>
+    link.command(command, (outcome) =>
+      done(outcome instanceof ParleyError ? undefined : sessionId),
+    ),
+  );
 }
 
 /** What gateways call on the main thread: the accounts, and the page of metrics. */
@@ -298,7 +352,9 @@ function mainCalls(identity: IdentityService, metricsPage: () => Promise<string>
     get: (target, name) => {
       if (name === 'metricsPage') return metricsPage;
       const member: unknown = Reflect.get(target, name);
-      return typeof member === 'function' ? (...args: unknown[]) => Reflect.apply(member, target, args) as unknown : undefined;
+      return typeof member === 'function'
+        ? (...args: unknown[]) => Reflect.apply(member, target, args) as unknown
+        : undefined;
     },
   });
 }

@@ -87,7 +87,9 @@ export function callsTo<T extends object>(port: MessagePort): T {
       }, DEADLINE_MS);
       timer.unref();
       pending.set(id, { done, fail, timer });
-      const transfer = args.filter((arg): arg is MessagePort => typeof arg === 'object' && arg !== null && moved.has(arg));
+      const transfer = args.filter(
+        (arg): arg is MessagePort => typeof arg === 'object' && arg !== null && moved.has(arg),
+      );
       port.postMessage({ id, method, args } satisfies Request, transfer);
     });
   };

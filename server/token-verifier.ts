@@ -2,7 +2,7 @@
 import type { Clock, Timers } from '../core/clock.ts';
 import { parseId } from '../core/ids.ts';
 import type { TokenVerifier } from '../gateways/ports.ts';
-import type { Caller } from '../gateways/session/session-contract.ts';
+import type { Caller } from '../gateways/session/caller.ts';
 import type { AccessTokenVerifier } from '../services/identity/access-token-verifier.ts';
 import type { Revocation } from '../services/identity/contract.ts';
 

@@ -40,7 +40,8 @@ export interface RestOptions {
   readonly log: Logger;
   /** undefined = this server has no web client. */
   readonly files: StaticFiles | undefined;
-  readonly webSocketUrl: () => string;
+  /** For a client that reached this server as `host` (a Host header). */
+  readonly webSocketUrl: (host: string) => string;
   readonly gateways: () => readonly GatewayAddress[];
 }
 
@@ -114,7 +115,7 @@ export class Rest implements Metered {
 
   async #api(exchange: Exchange, verb: string, seed: SeedRoute | undefined): Promise<Answer> {
     const { pathname } = exchange.url;
-    if (verb === 'GET' && pathname === '/v1/meta') return this.#meta();
+    if (verb === 'GET' && pathname === '/v1/meta') return this.#meta(exchange.request);
     if (verb === 'GET' && pathname === '/v1/gateways')
       return { status: 200, json: this.#options.gateways() };
     const match = seed === undefined ? this.#routes.match(verb, pathname) : undefined;
@@ -189,14 +190,14 @@ export class Rest implements Metered {
       );
   }
 
-  #meta(): Answer {
+  #meta(request: IncomingMessage): Answer {
     const { surroundings, webSocketUrl } = this.#options;
     return {
       status: 200,
       json: {
         featureLevel: surroundings.featureLevel,
         features: surroundings.features,
-        webSocketUrl: webSocketUrl(),
+        webSocketUrl: webSocketUrl(input.headerOf(request, 'host')),
         limits: limitsOf(surroundings),
       },
     };

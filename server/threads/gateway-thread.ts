@@ -2,18 +2,25 @@
  * The thread of a gateway: WebSockets on a fast port of their own and on the HTTP port, REST and the
  * web client. It knows the store by its Link and the accounts by calls to the main thread.
  */
+import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { ParleyError } from '../../core/errors.ts';
 import type { Logger, MetricSample } from '../../core/observe.ts';
 import { Gateway } from '../../gateways/gateway.ts';
 import { Origins } from '../../gateways/origins.ts';
 import { Rest } from '../../gateways/rest/rest.ts';
+import { StaticFiles } from '../../gateways/rest/static-files.ts';
 import type { SessionLimits } from '../../gateways/session/limits.ts';
 import { loadUws, UwsCarrier } from '../../gateways/websocket/uws-socket.ts';
 import { WsCarrier, WEBSOCKET_PATH } from '../../gateways/websocket/ws-socket.ts';
 import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
-import type { IdentityService, Revocation, VerificationKeys } from '../../services/identity/contract.ts';
+import type {
+  IdentityService,
+  Revocation,
+  VerificationKeys,
+} from '../../services/identity/contract.ts';
 import { IdentityGateway } from '../identity-port.ts';
 import { MessagePortLink } from '../links/message-port-link.ts';
 import { createLogger, type LogLevel } from '../log.ts';
@@ -87,7 +94,10 @@ class GatewayThread implements GatewayCalls {
     this.#log = createLogger(options.logLevel, options.name);
     this.#main = callsTo<MainCalls>(options.main);
     this.#verifier = this.#newVerifier();
-    const origins = new Origins({ allowed: options.allowedOrigins, httpPort: () => this.#ports.httpPort });
+    const origins = new Origins({
+      allowed: options.allowedOrigins,
+      httpPort: () => this.#ports.httpPort,
+    });
     const identity = new IdentityGateway(this.#main);
     this.#gateway = new Gateway({
       connectStore: onceLink(options.link),
@@ -106,9 +116,34 @@ class GatewayThread implements GatewayCalls {
       features: options.features,
     });
     this.#ws = new WsCarrier(this.#gateway);
-    this.#rest = new Rest({ gateway: this.#gateway, identity, origins, webDir: options.webDir, webSocketUrl: (host: string) => this.#webSocketUrl(host), clock: REAL_CLOCK, log: this.#log });
+    this.#rest = new Rest({
+      runner: this.#gateway.runner,
+      surroundings: this.#gateway.surroundings,
+      verifier: this.#verifier,
+      identity,
+      clock: REAL_CLOCK,
+      origins,
+      log: this.#log,
+      files: existsSync(join(options.webDir, 'index.html'))
+        ? new StaticFiles({ dir: options.webDir, connectSources: () => this.#connectSources() })
+        : undefined,
+      webSocketUrl: (host) => this.#webSocketUrl(host),
+      gateways: () => [
+        {
+          url: `http://${options.host}:${this.#ports.httpPort}`,
+          region: '',
+          load: this.#gateway.connectionCount / options.limits.connectionsMax,
+        },
+      ],
+    });
     this.#http = createServer((request, response) => {
-      if (!answerOps(request, response, { notReady: () => this.#notReady(), metrics: () => this.#main.metricsPage() })) this.#rest.handle(request, response);
+      if (
+        !answerOps(request, response, {
+          notReady: () => this.#notReady(),
+          metrics: () => this.#main.metricsPage(),
+        })
+      )
+        this.#rest.handle(request, response);
     });
     this.#ws.attach(this.#http);
   }
@@ -124,10 +159,16 @@ class GatewayThread implements GatewayCalls {
     const httpPort = await this.#listen();
     const library = await loadUws();
     if (library !== undefined) {
-      this.#uws = new UwsCarrier(library, this.#gateway, { host, port: this.#options.wsPort, socketBufferHardBytes: limits.socketBufferHardBytes });
+      this.#uws = new UwsCarrier(library, this.#gateway, {
+        host,
+        port: this.#options.wsPort,
+        socketBufferHardBytes: limits.socketBufferHardBytes,
+      });
       this.#ports = { httpPort, wsPort: await this.#uws.start() };
     } else {
-      this.#log.info('the faster WebSocket library is not installed; WebSockets are on the HTTP port alone');
+      this.#log.info(
+        'the faster WebSocket library is not installed; WebSockets are on the HTTP port alone',
+      );
       this.#ports = { httpPort, wsPort: 0 };
     }
     return this.#ports;
@@ -139,14 +180,15 @@ class GatewayThread implements GatewayCalls {
   }
 
   metrics(): Promise<readonly MetricSample[]> {
-    return Promise.resolve(this.#gateway.metrics());
+    return Promise.resolve([...this.#gateway.metrics(), ...this.#rest.metrics()]);
   }
 
   async drain(deadlineMs: number): Promise<void> {
     this.#isDraining = true;
     this.#gateway.drain();
     const until = REAL_CLOCK.monotonicMs() + deadlineMs;
-    while (this.#gateway.connectionCount > 0 && REAL_CLOCK.monotonicMs() < until) await new Promise((done) => setTimeout(done, DRAIN_LOOK_MS));
+    while (this.#gateway.connectionCount > 0 && REAL_CLOCK.monotonicMs() < until)
+      await new Promise((done) => setTimeout(done, DRAIN_LOOK_MS));
   }
 
   async stop(): Promise<void> {
@@ -169,8 +211,17 @@ class GatewayThread implements GatewayCalls {
     const { host, httpPort } = this.#options;
     return new Promise((done, fail) => {
       this.#http.once('error', (error: NodeJS.ErrnoException) => {
-        const why = error.code === 'EADDRINUSE' ? 'another program listens there' : (error.code ?? error.message);
-        fail(new ParleyError('BACKEND_UNAVAILABLE', `HTTP cannot listen on ${host}:${httpPort}: ${why}; stop it, or choose another PARLEY_HTTP_PORT (0 = any free one)`, { port: httpPort }));
+        const why =
+          error.code === 'EADDRINUSE'
+            ? 'another program listens there'
+            : (error.code ?? error.message);
+        fail(
+          new ParleyError(
+            'BACKEND_UNAVAILABLE',
+            `HTTP cannot listen on ${host}:${httpPort}: ${why}; stop it, or choose another PARLEY_HTTP_PORT (0 = any free one)`,
+            { port: httpPort },
+          ),
+        );
       });
       this.#http.listen(httpPort, host, () => {
         const address = this.#http.address();
@@ -183,7 +234,14 @@ class GatewayThread implements GatewayCalls {
   #webSocketUrl(host: string): string {
     const { hostname } = new URL(`http://${host}`);
     const { wsPort } = this.#ports;
-    return wsPort === 0 ? `ws://${host}${WEBSOCKET_PATH}` : `ws://${hostname}:${wsPort}${WEBSOCKET_PATH}`;
+    return wsPort === 0
+      ? `ws://${host}${WEBSOCKET_PATH}`
+      : `ws://${hostname}:${wsPort}${WEBSOCKET_PATH}`;
+  }
+
+  /** What the page may connect to beside its own origin: the fast port, under whatever name it was reached. */
+  #connectSources(): readonly string[] {
+    return this.#ports.wsPort === 0 ? [] : [`ws://*:${this.#ports.wsPort}`];
   }
 
   #newVerifier(): LocalVerifier {
@@ -193,11 +251,17 @@ class GatewayThread implements GatewayCalls {
       onUnknownKey: () => {
         this.#main.verificationKeys().then(
           (fresh) => verifier.setKeys(fresh),
-          (error: unknown) => this.#log.warn('verification keys could not be read', { cause: String(error) }),
+          (error: unknown) =>
+            this.#log.warn('verification keys could not be read', { cause: String(error) }),
         );
       },
     });
-    return new LocalVerifier({ verifier, clock: REAL_CLOCK, timers: REAL_TIMERS, accessTokenTtlMs });
+    return new LocalVerifier({
+      verifier,
+      clock: REAL_CLOCK,
+      timers: REAL_TIMERS,
+      accessTokenTtlMs,
+    });
   }
 }
 

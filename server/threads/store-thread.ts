@@ -121,7 +121,13 @@ class StoreThread implements StoreCalls {
     const keys = new KeyRing(disk, keyFile, REAL_RANDOM);
     keys.open();
     const dataKey = keys.create('state', REAL_CLOCK.nowMs());
-    const state = new RocksStateStore({ binding: loadRocksBinding(), path: `${directory}/state`, keys, dataKey, cacheBytes: stateCacheBytes });
+    const state = new RocksStateStore({
+      binding: loadRocksBinding(),
+      path: `${directory}/state`,
+      keys,
+      dataKey,
+      cacheBytes: stateCacheBytes,
+    });
     return {
       state,
       recover: (applied) => recoverWal({ disk, keys, applied }),
@@ -134,8 +140,19 @@ class StoreThread implements StoreCalls {
     const key = keys.create('wal', REAL_CLOCK.nowMs());
     keys.retain('wal', new Set([...recovery.keyNumbers, key.number]));
     const { port1, port2 } = new MessageChannel();
-    const options: SyncThreadOptions = { port: port2, directory, key, tail: recovery.tail, wal, logLevel, name: `${name}-sync` };
-    this.#sync = new Worker(new URL('./sync-thread.js', import.meta.url), { workerData: options, transferList: [port2] });
+    const options: SyncThreadOptions = {
+      port: port2,
+      directory,
+      key,
+      tail: recovery.tail,
+      wal,
+      logLevel,
+      name: `${name}-sync`,
+    };
+    this.#sync = new Worker(new URL('./sync-thread.js', import.meta.url), {
+      workerData: options,
+      transferList: [port2],
+    });
     this.#sync.on('error', (error) => this.#fatal('the sync thread failed', error));
     const remote = new RemoteWal(portOf<SyncRequest, SyncReply>(port1), listener);
     await remote.start();
@@ -157,7 +174,8 @@ function queryHandler(reads: StoreReads, log: Logger): QueryHandler {
         ({ response, index }) => reply.result(response, index),
         (thrown: unknown) => {
           const error = toParleyError(thrown);
-          if (error.reason === 'INVARIANT') log.error('a query failed', { method, cause: String(error.cause) });
+          if (error.reason === 'INVARIANT')
+            log.error('a query failed', { method, cause: String(error.cause) });
           reply.error(error);
         },
       );
