@@ -113,7 +113,7 @@ export class Flusher {
     for (const { shard, cut } of cuts) {
       for (const { conversation } of cut.erasures) cache.forget(conversation);
       this.#options.erased(cut.erasures);
-      if (cut.overlays.length > 0) cache.generation++;
+      this.#keepOverlays(cut);
       hotTail.flushed(cut.rows);
       shard.flushed(cut);
       this.#flushed.set(cut.shard, cut.applied.at.index);
@@ -121,6 +121,15 @@ export class Flusher {
     this.#options.trimWal(this.#flushed);
     this.flushes++;
     this.flushMs += clock.monotonicMs() - startedMs;
+  }
+
+  /** Who keeps a conversation's stored overlays in memory keeps them as they are stored now. */
+  #keepOverlays(cut: FlushCut): void {
+    const { cache } = this.#options;
+    if (cut.overlays.length === 0) return;
+    cache.generation++;
+    for (const overlay of cut.overlays)
+      cache.get(overlay.conversation)?.overlays?.set(overlay.target, overlay);
   }
 
   #due(intervalMs: number): void {

@@ -44,6 +44,8 @@ export class ShardEffects {
   /** Reused for every commit: answerers read it before they return. */
   readonly #answer: CommitAnswer;
   #place: Place;
+  /** Of the entry whose effects are being done. */
+  #index = 0;
   rows = 0;
 
   constructor(parts: ShardEffectsParts) {
@@ -73,6 +75,7 @@ export class ShardEffects {
   /** `due` = the answer that waits for this entry; undefined = nobody's, or not led here. */
   conversation(index: number, applied: Applied, due: DueAnswers | undefined): void {
     const { machine, journal, planner } = this.#parts;
+    this.#index = index;
     journal.entry(index);
     const { row, registers } = applied;
     const changesMore = registers !== undefined || applied.resourceChanged === true;
@@ -82,12 +85,12 @@ export class ShardEffects {
     if (applied.overlay !== undefined && view !== undefined) this.#overlay(applied, view);
     if (view !== undefined && changesMore) this.#registers(index, applied, view);
     if (view === undefined || read === undefined) {
-      this.#settle(index, applied, view, due, 0);
+      this.#settle(applied, view, due, 0);
     } else {
       if (applied.members !== undefined) planner.memberships(this.#place, view, applied.members);
       planner.mentioned(this.#place, view, read.bytes);
       const queued = planner.gather(view, read.sender);
-      this.#settle(index, applied, view, due, queued);
+      this.#settle(applied, view, due, queued);
       planner.deliver(this.#place, view, read.bytes);
     }
     if (view === undefined) return;
@@ -135,7 +138,6 @@ export class ShardEffects {
   }
 
   #settle(
-    index: number,
     applied: Applied,
     view: ConversationView | undefined,
     due: DueAnswers | undefined,
@@ -152,7 +154,7 @@ export class ShardEffects {
     }
     const commit = this.#answer;
     commit.key = applied.conversation;
-    commit.index = index;
+    commit.index = this.#index;
     commit.sequence = answer.sequence;
     commit.timeMs = answer.timeMs;
     commit.replayed = answer.replayed;
@@ -162,13 +164,12 @@ export class ShardEffects {
   }
 
   #overlay(applied: Applied, view: ConversationView): void {
-    const { overlays, cache } = this.#parts;
+    const { overlays } = this.#parts;
     const { conversation, overlay } = applied;
     if (overlay === undefined) return;
     const { sequence: target, value, erased } = overlay;
     const changeSequence = view.head;
     overlays.set({ conversation, target, value, erased, changeSequence });
-    cache.get(conversation)?.overlays?.set(target, { changeSequence, value });
     if (!erased) return;
     for (const sequence of [target, ...(overlay.editSequences ?? [])])
       this.#erase(conversation, sequence, view);

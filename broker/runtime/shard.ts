@@ -355,21 +355,28 @@ export class Shard implements ShardLogEvents {
   }
 
   #applyCommand({ index, term, payload }: LoggedEntry): void {
-    const { machine, accounts, effects, needs, stamps, budget } = this.#parts;
-    const due = this.#due.take(index, term) ? this.#due : undefined;
-    if (due !== undefined) budget.giveBack(this.shard, due.bytes);
+    const { machine, accounts, effects, needs, stamps } = this.#parts;
     const kind = commandKind(payload);
     stamps.raise(readU53(viewOf(payload), 8));
+    // The answer is taken off only when the machine is through: if it throws, `#stop` answers.
     if (kind >= COMMAND_KIND.accountMembership && kind < COMMAND_KIND.shardSettings) {
       const user = commandKey(payload);
       const applied = accounts.apply(index, payload);
       needs.appliedAccount(user);
       effects.account(index, user, applied);
+      const due = this.#takeDue(index, term);
       if (due !== undefined) effects.answerAccount(index, user, applied, due);
       return;
     }
-    effects.conversation(index, machine.apply(index, payload), due);
+    const applied = machine.apply(index, payload);
+    effects.conversation(index, applied, this.#takeDue(index, term));
     if (kind === COMMAND_KIND.shardSettings) effects.settled();
+  }
+
+  #takeDue(index: number, term: number): DueAnswers | undefined {
+    if (!this.#due.take(index, term)) return undefined;
+    this.#parts.budget.giveBack(this.shard, this.#due.bytes);
+    return this.#due;
   }
 
   #stop(index: number, cause: unknown): void {
