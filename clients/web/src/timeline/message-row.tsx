@@ -128,10 +128,10 @@ function Margin({ row, state, openMenu }: MarginProps): ReactNode {
         className="margin retry"
         tabIndex={-1}
         title={sentenceOf(state.reason)}
-        aria-label={`Not sent: ${sentenceOf(state.reason)} Retry`}
         onClick={() => row.pending?.retry()}
       >
         <Tick is="FAILED" />
+        <span className="sr-only">Not sent. {sentenceOf(state.reason)}</span>
         <span className="at">Retry</span>
       </button>
     );
@@ -143,13 +143,13 @@ function Margin({ row, state, openMenu }: MarginProps): ReactNode {
       className="margin"
       tabIndex={-1}
       aria-haspopup="menu"
-      aria-label="Message actions"
       onClick={(e) => openMenu(row.key, e.currentTarget)}
     >
       {state !== undefined && <Tick is={state.is} />}
       <span className="at" title={isCommitted ? momentOf(row.timeMs) : undefined}>
         {isCommitted ? timeOf(row.timeMs) : ''}
       </span>
+      <span className="sr-only">Message actions</span>
       <span className="handle">
         <Icon name="more" size={18} />
       </span>

@@ -7,7 +7,6 @@
 
 /** Arrivals are shown at once while the reader is this near to the end. */
 export const FOLLOW_PX = 50;
-const QUIET_MS = 150;
 
 export interface Anchor {
   readonly key: string;
@@ -15,22 +14,15 @@ export interface Anchor {
   readonly top: number;
 }
 
-export interface ScrollerHooks {
-  /** The reader stopped, or stands at an edge. */
-  readonly quiet: () => void;
-  readonly moved: () => void;
-}
-
 export class Scroller {
   readonly #box: HTMLElement;
-  readonly #hooks: ScrollerHooks;
+  readonly #moved: () => void;
   #anchor: Anchor | undefined;
-  #timer: number | undefined;
   #written = Number.NaN;
 
-  constructor(box: HTMLElement, hooks: ScrollerHooks) {
+  constructor(box: HTMLElement, moved: () => void) {
     this.#box = box;
-    this.#hooks = hooks;
+    this.#moved = moved;
   }
 
   start(): void {
@@ -39,8 +31,6 @@ export class Scroller {
 
   stop(): void {
     this.#box.removeEventListener('scroll', this.#scrolled);
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   /** scrollTop is 0 at the end and negative above it. */
@@ -54,10 +44,6 @@ export class Scroller {
 
   get isFollowing(): boolean {
     return this.fromEnd < FOLLOW_PX;
-  }
-
-  get isMoving(): boolean {
-    return this.#timer !== undefined;
   }
 
   toEnd(): void {
@@ -115,15 +101,8 @@ export class Scroller {
     // Our own write comes back as an event; only the reader's moves set the anchor.
     const isOwn = this.#box.scrollTop === this.#written;
     this.#written = Number.NaN;
-    if (!isOwn) {
-      this.save();
-      clearTimeout(this.#timer);
-      this.#timer = window.setTimeout(() => {
-        this.#timer = undefined;
-        this.#hooks.quiet();
-      }, QUIET_MS);
-    }
-    this.#hooks.moved();
+    if (!isOwn) this.save();
+    this.#moved();
   };
 
   #firstInView(): Anchor | undefined {

@@ -9,7 +9,6 @@ import {
   pin,
   SHOWN_MAX,
   sliceOf,
-  trim,
 } from './shown-rows.ts';
 
 function rows(from: number, through: number): { key: string }[] {
@@ -52,13 +51,21 @@ describe('shown rows', () => {
     assert.equal(growOlder(rows(1, 100), AT_END).to, undefined);
   });
 
-  it('trims what is far from the reader and nothing below the limit', () => {
+  it('a step that would be too many takes as many out at the other edge', () => {
     const all = rows(1, 200);
-    const wide = { from: 'm1', to: 'm150' };
-    assert.deepEqual(sliceOf(all, trim(all, wide, 'older')), { from: 0, to: SHOWN_MAX });
-    assert.deepEqual(sliceOf(all, trim(all, wide, 'newer')), { from: 30, to: 150 });
-    const narrow = { from: 'm1', to: 'm100' };
-    assert.equal(trim(all, narrow, 'older'), narrow);
+    assert.deepEqual(sliceOf(all, growOlder(all, { from: 'm61', to: 'm180' })), {
+      from: 30,
+      to: 30 + SHOWN_MAX,
+    });
+    assert.deepEqual(sliceOf(all, growNewer(all, { from: 'm1', to: 'm120' })), {
+      from: 30,
+      to: 150,
+    });
+  });
+
+  it('following and grown to the most, the reader is far from the end: it pins', () => {
+    const all = rows(1, 200);
+    assert.equal(growOlder(all, { from: 'm81', to: undefined }).to, 'm170');
   });
 
   it('a last row that left the device’s memory pins to the last one there', () => {

@@ -47,23 +47,22 @@ export function follow(rows: readonly Keyed[], shown: Shown): Shown {
   return { from: rows[sliceOf(rows, shown).from]?.key, to: undefined };
 }
 
+/** One step at an edge. What would be more than the most leaves at the other edge. */
 export function growOlder(rows: readonly Keyed[], shown: Shown): Shown {
-  const { from, to } = sliceOf(rows, shown);
-  return { from: rows[Math.max(0, from - STEP)]?.key, to: shown.to && rows[to - 1]?.key };
+  const slice = sliceOf(rows, shown);
+  const from = Math.max(0, slice.from - STEP);
+  if (slice.to - from > SHOWN_MAX) return span(rows, from, from + SHOWN_MAX);
+  return { from: rows[from]?.key, to: shown.to && rows[slice.to - 1]?.key };
 }
 
 export function growNewer(rows: readonly Keyed[], shown: Shown): Shown {
-  const { from, to } = sliceOf(rows, shown);
-  return { from: rows[from]?.key, to: rows[Math.min(rows.length, to + STEP) - 1]?.key };
+  const slice = sliceOf(rows, shown);
+  const to = Math.min(rows.length, slice.to + STEP);
+  return span(rows, Math.max(slice.from, to - SHOWN_MAX), to);
 }
 
-/** Takes rows far from the reader out of the page. */
-export function trim(rows: readonly Keyed[], shown: Shown, reader: 'older' | 'newer'): Shown {
-  const { from, to } = sliceOf(rows, shown);
-  if (to - from <= SHOWN_MAX) return shown;
-  return reader === 'older'
-    ? { from: rows[from]?.key, to: rows[from + SHOWN_MAX - 1]?.key }
-    : { from: rows[to - SHOWN_MAX]?.key, to: shown.to && rows[to - 1]?.key };
+function span(rows: readonly Keyed[], from: number, to: number): Shown {
+  return { from: rows[from]?.key, to: rows[to - 1]?.key };
 }
 
 /** Around a row: where the unread line is far above the end. */

@@ -1,10 +1,10 @@
 /**
  * Where the reader is in a timeline, and what stands in the page because of it: follows the end
- * while within 50 px of it, else keeps arrivals out and counts them; loads and trims at the edges.
+ * while within 50 px of it, else keeps arrivals out and counts them; grows at the edges.
  */
 import type { Timeline, TimelineState } from '@parley/sdk';
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
-import { Scroller, type ScrollerHooks } from './scroller.ts';
+import { Scroller } from './scroller.ts';
 import {
   AT_END,
   around,
@@ -14,7 +14,6 @@ import {
   pin,
   type Shown,
   sliceOf,
-  trim,
 } from './shown-rows.ts';
 
 export interface Reading {
@@ -70,16 +69,7 @@ export function useReading(
     if (isNearStart && state.failed === undefined && state.loading === undefined) grow('older');
   }, [box, grow]);
 
-  const quiet = useCallback(() => {
-    const { state, shown } = now.current;
-    const pane = scroller.current;
-    if (pane === undefined) return;
-    const reader = pane.fromStart < pane.fromEnd ? 'older' : 'newer';
-    const trimmed = trim(state.rows, shown, reader);
-    if (trimmed !== shown) setShown(trimmed);
-  }, []);
-
-  useScroller(box, scroller, { quiet, moved });
+  useScroller(box, scroller, moved);
 
   const { from, to } = sliceOf(state.rows, shown);
   useLayoutEffect(() => {
@@ -110,15 +100,15 @@ export function useReading(
 function useScroller(
   box: RefObject<HTMLElement | null>,
   scroller: RefObject<Scroller | undefined>,
-  { quiet, moved }: ScrollerHooks,
+  moved: () => void,
 ): void {
   useLayoutEffect(() => {
     if (box.current === null) return;
-    const pane = new Scroller(box.current, { quiet, moved });
+    const pane = new Scroller(box.current, moved);
     scroller.current = pane;
     pane.start();
     return () => pane.stop();
-  }, [box, scroller, quiet, moved]);
+  }, [box, scroller, moved]);
 }
 
 export function hasOlder(state: TimelineState): boolean {

@@ -1,0 +1,242 @@
+/** CLIENT §4, cases 52 and 53: every screen in both themes, and the whole journey by keyboard. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'mocha';
+import type { Browser, Page } from 'playwright-core';
+import { openBrowser } from './browser.ts';
+import {
+  areSettled,
+  composer,
+  type Desk,
+  newName,
+  openDesk,
+  openListed,
+  openWith,
+  PASSWORD,
+  send,
+  signUp,
+  trespasses,
+  until,
+} from './person.ts';
+import { RunningServer } from './running-server.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly target: readonly unknown[] }[];
+}
+
+describe('access in a browser', () => {
+  const server = new RunningServer();
+  let browser: Browser;
+  const desks: Desk[] = [];
+  const boName = newName('bo');
+  let boPage: Page;
+
+  async function desk(): Promise<Desk> {
+    const made = await openDesk(browser, () => server.url);
+    desks.push(made);
+    return made;
+  }
+
+  before(async () => {
+    await server.start();
+    browser = await openBrowser();
+    boPage = await signUp(await desk(), boName, 'Bo Lind');
+  });
+
+  after(async () => {
+    await browser?.close();
+    await Promise.all(desks.map((made) => made.proxy.stop()));
+    await server.stop();
+  });
+
+  it('axe finds nothing on any screen, light or dark (case 52)', async () => {
+    const ana = await desk();
+    const gate = await ana.context.newPage();
+    await gate.goto('/');
+    await inspect(gate, 'sign-in');
+    await gate.getByRole('button', { name: 'Create an account' }).click();
+    await gate.getByLabel('Password').press('Enter');
+    await inspect(gate, 'sign-up with errors');
+    await gate.close();
+    const page = await signUp(ana, newName('ana'), 'Ana Ruiz');
+    await inspect(page, 'nothing yet');
+    await openWith(page, boName);
+    await inspect(page, 'an empty 1:1');
+    await send(page, 'hello https://parley.example/x');
+    await send(page, '🙂');
+    await until(page, (rows) => rows.length === 2 && areSettled(rows));
+    await inspect(page, '1:1');
+    await page.locator('.row.mine').last().click({ button: 'right' });
+    await inspect(page, 'menu of a row');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Details' }).click();
+    await inspect(page, 'details');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'New conversation' }).first().click();
+    await page.getByRole('searchbox', { name: 'People' }).fill(boName);
+    await page.locator('.person.pick').first().click();
+    await page.getByLabel(/^Group name/).fill('Crew');
+    await inspect(page, 'new conversation');
+    await page.getByRole('button', { name: /^Make the group/ }).click();
+    await page.getByRole('button', { name: 'Members and details' }).click();
+    await page.locator('[data-member]').nth(1).waitFor();
+    await inspect(page, 'group');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.locator('[data-session]').first().waitFor();
+    await inspect(page, 'settings');
+    await page.getByRole('button', { name: 'Keyboard' }).click();
+    await inspect(page, 'keys');
+    await page.keyboard.press('Escape');
+    await page.setViewportSize({ width: 390, height: 844 });
+    await inspect(page, 'phone');
+  });
+
+  it('the whole journey by keyboard: focus is always visible and never on the body (case 53)', async () => {
+    const ana = await desk();
+    const page = await ana.context.newPage();
+    const name = newName('ana');
+    const { press, type, tabTo } = keyboardOf(page);
+    await page.goto('/');
+    await page.getByRole('heading', { name: 'Sign in to Parley' }).waitFor();
+    await tabTo(/Create an account/);
+    await press('Enter');
+    await type(name);
+    await press('Tab');
+    await type('Ana Keys');
+    await press('Tab');
+    await type(PASSWORD);
+    await press('Enter');
+    await page.getByRole('searchbox', { name: 'Find people and conversations' }).waitFor();
+
+    await page.keyboard.press('Control+k');
+    await type(boName);
+    await page.locator('.list-row').first().waitFor();
+    await press('ArrowDown');
+    await press('Enter');
+    await composer(page).waitFor();
+    await type('first words');
+    await press('Enter');
+    await until(page, (rows) => rows.length === 1 && areSettled(rows));
+    await press('ArrowUp');
+    assert.equal(await composer(page).inputValue(), 'first words');
+    await type(', edited');
+    await press('Enter');
+    await until(page, (rows) => rows.at(-1)?.text === 'first words, edited' && areSettled(rows));
+    await type('second words');
+    await press('Enter');
+    await until(page, (rows) => rows.length === 2 && areSettled(rows));
+
+    await press('Shift+Tab');
+    await tabTo(/second words/, 'Shift+Tab');
+    await press('ArrowUp');
+    await press('ArrowDown');
+    await press('Delete');
+    await page.getByRole('heading', { name: 'Delete this message for everyone?' }).waitFor();
+    await press('Enter');
+    await until(page, (rows) => rows.at(-1)?.text === 'Message deleted');
+    await press('Escape');
+    assert.equal(await composer(page).evaluate((field) => field === document.activeElement), true);
+
+    await press('Escape');
+    await tabTo(/^New conversation$/);
+    await press('Enter');
+    await type(boName);
+    await page.locator('.person.pick').first().waitFor();
+    await tabTo(/Bo Lind/);
+    await press('Space');
+    await tabTo(/Group name/);
+    await type('Keys');
+    await press('Enter');
+    await type('a group by keyboard');
+    await press('Enter');
+    await until(page, (rows) => rows.length === 1 && areSettled(rows));
+    await openListed(boPage, 'Keys');
+    await until(boPage, (rows) => rows.at(-1)?.text === 'a group by keyboard');
+
+    await page.keyboard.press('Control+F6');
+    await press('Control+/');
+    await page.getByRole('heading', { name: 'Keyboard' }).waitFor();
+    await press('Escape');
+    await press('Alt+ArrowDown');
+    await tabTo(/^Settings$/);
+    await press('Enter');
+    await tabTo(/^Sign out of this device$/);
+    await press('Enter');
+    await tabTo(/^Sign out$/);
+    await press('Enter');
+    await page.getByRole('heading', { name: 'Sign in to Parley' }).waitFor();
+  });
+
+  it('nothing was asked of others and no policy was broken (case 48)', () => {
+    assert.deepEqual(trespasses, []);
+  });
+});
+
+async function inspect(page: Page, screen: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await page.evaluate(AXE);
+    const violations = await page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
+      return (await axe.run()).violations;
+    });
+    const said = violations.map(
+      ({ id, nodes }) => `${id}: ${nodes.map((n) => n.target).join(' ')}`,
+    );
+    assert.deepEqual(said, [], `${screen}, ${colorScheme}`);
+  }
+}
+
+interface Keyboard {
+  readonly press: (key: string) => Promise<void>;
+  readonly type: (text: string) => Promise<void>;
+  readonly tabTo: (name: RegExp, key?: string) => Promise<void>;
+}
+
+const TABS_MAX = 40;
+
+function keyboardOf(page: Page): Keyboard {
+  const press = async (key: string): Promise<void> => {
+    await page.keyboard.press(key);
+    await page.waitForTimeout(60);
+    await checkFocus(page, key);
+  };
+  const tabTo = async (name: RegExp, key = 'Tab'): Promise<void> => {
+    for (let i = 0; i < TABS_MAX; i++) {
+      if (name.test(await focusedName(page))) return;
+      await press(key);
+    }
+    assert.fail(`no ${name} within ${TABS_MAX} ${key}`);
+  };
+  const type = async (text: string): Promise<void> => {
+    await page.keyboard.type(text);
+    await checkFocus(page, text);
+  };
+  return { press, type, tabTo };
+}
+
+function focusedName(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const node = document.activeElement;
+    const label =
+      node instanceof HTMLInputElement ? node.labels?.[0]?.textContent : node?.textContent;
+    return (node?.getAttribute('aria-label') ?? label ?? '').trim();
+  });
+}
+
+async function checkFocus(page: Page, after: string): Promise<void> {
+  const fault = await page.evaluate(() => {
+    const node = document.activeElement;
+    if (node === null || node === document.body) return 'on the body';
+    const { outlineStyle, outlineWidth } = getComputedStyle(node);
+    const ring = node instanceof HTMLInputElement && node.type === 'radio' ? true : undefined;
+    const isVisible = ring ?? (outlineStyle !== 'none' && outlineWidth !== '0px');
+    return isVisible ? '' : `not visible on ${node.outerHTML.slice(0, 120)}`;
+  });
+  assert.equal(fault, '', `after ${after} the focus is`);
+}
