@@ -251,6 +251,8 @@ class ScriptedTimeline implements Timeline {
   readonly #closed: () => void;
   readonly #state: Cell<TimelineState>;
   #from: number;
+  /** Rows after this one are not in the window: the reader does not follow. */
+  #through: number | undefined;
 
   constructor(talk: ScriptedTalk, at: Place, closed: () => void) {
     this.#talk = talk;
@@ -275,7 +277,8 @@ class ScriptedTimeline implements Timeline {
   }
 
   async more(edge: 'older' | 'newer'): Promise<void> {
-    if (edge === 'newer' || this.#state.get().loading !== undefined) return;
+    if (this.#state.get().loading !== undefined) return;
+    if (edge === 'newer') return this.follow(true);
     this.#state.set({ ...this.#state.get(), loading: 'older' });
     await new Promise((done) => setTimeout(done, 150));
     this.#from = Math.max(0, this.#from - PAGE);
@@ -283,11 +286,15 @@ class ScriptedTimeline implements Timeline {
   }
 
   async moveTo(): Promise<void> {
-    this.changed();
+    this.follow(true);
   }
 
-  /** Scripted talks fit their window: nothing is held back. */
-  follow(): void {}
+  follow(isFollowing: boolean): void {
+    const { length } = this.#talk.rows;
+    this.#through = isFollowing ? undefined : (this.#through ?? length);
+    if (isFollowing && length - this.#from > WINDOW_MAX) this.#from = length - PAGE;
+    this.changed();
+  }
 
   close(): void {
     this.#closed();
@@ -295,8 +302,10 @@ class ScriptedTimeline implements Timeline {
 
   #read(more: { newFrom?: number }): TimelineState {
     const { head } = this.#talk.info.get();
-    const rows = this.#talk.rows.slice(this.#from).slice(-WINDOW_MAX);
-    return { rows, first: 1, head, below: 0, atEnd: true, ...more };
+    const through = this.#through ?? this.#talk.rows.length;
+    const rows = this.#talk.rows.slice(this.#from, through).slice(0, WINDOW_MAX);
+    const below = this.#talk.rows.length - this.#from - rows.length;
+    return { rows, first: 1, head, below, atEnd: below === 0, ...more };
   }
 }
 

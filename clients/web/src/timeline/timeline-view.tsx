@@ -89,14 +89,22 @@ export function TimelineView(props: TimelineViewProps): ReactNode {
           ))}
         </div>
       </div>
-      {!reading.isFollowing && shown.length > 0 && <JumpButton reading={reading} />}
+      {!reading.isFollowing && shown.length > 0 && (
+        <JumpButton reading={reading} unread={info.unread} />
+      )}
       <RowMenu ref={menu} conversation={conversation} rows={shown} edit={props.edit} />
     </div>
   );
 }
 
-function JumpButton({ reading }: { reading: Reading }): ReactNode {
-  const { below } = reading;
+interface JumpProps {
+  readonly reading: Reading;
+  readonly unread: number;
+}
+
+/** Yellow says unread: what is below but was read is not counted. */
+function JumpButton({ reading, unread }: JumpProps): ReactNode {
+  const below = Math.min(reading.below, unread);
   return (
     <button type="button" className="jump" onClick={reading.toEnd}>
       <span className="sr-only">{below > 0 ? `${below} below. ` : ''}Go to the newest message</span>

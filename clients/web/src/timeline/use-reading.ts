@@ -81,13 +81,15 @@ export function useReading(
       pane.toEnd();
     } else if (shown.to !== undefined) pane.hold();
   });
+  const isPinned = shown.to !== undefined;
+  useEffect(() => timeline.follow(!isPinned), [timeline, isPinned]);
   // After rows changed an edge may be in view without any scroll event.
   useEffect(moved, [moved, from, to, state.rows.length]);
 
   const toEnd = useCallback(() => {
     const { state, shown } = now.current;
     now.current.wantsEnd = true;
-    if (!state.atEnd) void timeline.moveTo('latest');
+    timeline.follow(true);
     setShown(state.atEnd ? follow(state.rows, shown) : AT_END);
     scroller.current?.toEnd();
   }, [timeline]);
