@@ -51,7 +51,7 @@ export function encodeResult(
   const { output } = methodNamed(method);
   if (format === 'json') {
     const json = output.toJson(response as Uint8Array);
-    return Buffer.from(`{"id":${id},"result":${JSON.stringify({ response: json })}}`);
+    return Buffer.from(`{"id":${id},"result":${JSON.stringify(json)}}`);
   }
   const bytes = response instanceof Uint8Array ? response : output.encode(response as Uint8Array);
   return encodeFrame(format, { id, result: { response: bytes } });

@@ -168,7 +168,14 @@ export class TestClient {
 
 function jsonFrames(data: Buffer): Down[] {
   const value: unknown = JSON.parse(data.toString());
-  return (Array.isArray(value) ? value : [value]).map((frame) => down.fromJson(frame));
+  return (Array.isArray(value) ? value : [value]).map((frame) => jsonFrame(frame as object));
+}
+
+/** An answer to a call is the response itself (CONTRACT §3); here it stands where its bytes would. */
+function jsonFrame(frame: object): Down {
+  if (!('result' in frame)) return down.fromJson(frame);
+  const { result, ...rest } = frame;
+  return { ...down.fromJson(rest), result: { response: result } } as unknown as Down;
 }
 
 function protoFrames(data: Buffer): Down[] {
