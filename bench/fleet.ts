@@ -115,7 +115,7 @@ async function sample(
   server: ServerUnderLoad,
 ): Promise<{ readonly cpu: number; readonly syncs: number }> {
   const cpu = server.pid === undefined ? 0 : cpuSeconds(processTree(server.pid));
-  return { cpu, syncs: await metric(server, 'parley_wal_syncs_total') };
+  return { cpu, syncs: await metric(server, 'parley_store_frames_total') };
 }
 
 /** One number of the server's metrics; 0 if it is not there. */

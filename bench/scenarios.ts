@@ -321,7 +321,7 @@ async function start(server: ServerUnderLoad): Promise<Report> {
     readyMs: server.readyMs,
     secondReadyMs: again.readyMs,
     idleRssMb: Math.round(rss / 1e6),
-    syncs: await metric(server, 'parley_wal_syncs_total'),
+    syncs: await metric(server, 'parley_store_frames_total'),
   };
 }
 

@@ -275,6 +275,8 @@ export class Replica {
     if (++this.#heartbeatElapsed >= this.#heartbeatTicks) {
       this.#heartbeatElapsed = 0;
       reign.broadcastHeartbeat();
+      // A sole voter hears no answer: the round that this began is confirmed by itself alone.
+      this.#releaseReads(reign);
     }
   }
 
