@@ -26,6 +26,8 @@ interface Route {
   readonly destination: number;
   /** By index of the source; the first is not done. */
   errands: Errand[];
+  /** All before this place are sent. */
+  next: number;
   underWay: number;
 }
 
@@ -60,6 +62,7 @@ export class Courier implements Answerer {
     this.#routes = Array.from({ length: options.shards }, (_, destination) => ({
       destination,
       errands: [],
+      next: 0,
       underWay: 0,
     }));
   }
@@ -102,8 +105,8 @@ export class Courier implements Answerer {
   /** A membership row was applied. Who does not lead owes nothing. */
   changed(change: JournalMembership): void {
     if (!this.#isActive) return;
-    this.#owe(change);
-    if (this.#isComplete) this.#send();
+    const route = this.#owe(change);
+    if (this.#isComplete && route !== undefined) this.#sendAlong(route);
   }
 
   /** Leadership is gone: whoever leads next finds the rest in its journal. */
@@ -115,6 +118,7 @@ export class Courier implements Answerer {
     this.#asked.clear();
     for (const route of this.#routes) {
       route.errands = [];
+      route.next = 0;
       route.underWay = 0;
     }
   }
@@ -141,7 +145,8 @@ export class Courier implements Answerer {
     let done = 0;
     while (route.errands[done]?.isDone === true) done++;
     if (done > 0) route.errands.splice(0, done);
-    this.#send();
+    route.next -= Math.min(done, route.next);
+    this.#sendAlong(route);
   }
 
   /** Overloaded, without leader, unknown: all of it passes, and asking again does no harm. */
@@ -151,17 +156,18 @@ export class Courier implements Answerer {
     this.#asked.delete(request);
     asked.route.underWay--;
     asked.errand.isSent = false;
+    asked.route.next = 0;
     this.#retry ??= this.#options.timers.after(RETRY_MS, () => {
       this.#retry = undefined;
       this.#send();
     });
   }
 
-  #owe(change: JournalMembership): void {
+  #owe(change: JournalMembership): Route | undefined {
     const destination = this.#options.shardOf(change.user);
     const route = this.#routes[destination];
     invariant(route !== undefined, 'courier.destination-known', { destination });
-    if (change.index <= (this.#cursors[destination] ?? 0)) return;
+    if (change.index <= (this.#cursors[destination] ?? 0)) return undefined;
     const command = encodeCommand({
       kind: COMMAND_KIND.accountMembership,
       timeMs: 0,
@@ -176,22 +182,27 @@ export class Courier implements Answerer {
     let at = route.errands.length;
     while (at > 0 && (route.errands[at - 1]?.index ?? 0) > errand.index) at--;
     route.errands.splice(at, 0, errand);
+    route.next = Math.min(route.next, at);
+    return route;
   }
 
   #send(): void {
-    if (!this.#isActive || this.#retry !== undefined) return;
-    for (const route of this.#routes) {
-      for (let i = 0; i < route.errands.length; i++) {
-        const errand = route.errands[i];
-        if (route.underWay >= COURIER_WINDOW || this.#retry !== undefined) break;
-        if (errand === undefined || errand.isSent) continue;
-        errand.isSent = true;
-        route.underWay++;
-        const request = ++this.#request;
-        this.#asked.set(request, { route, errand });
-        // A copy, because the log stamps and keeps what it is given and this may be sent again.
-        this.#options.submit(route.destination, errand.command.slice(), this, request);
-      }
+    for (const route of this.#routes) this.#sendAlong(route);
+  }
+
+  #sendAlong(route: Route): void {
+    if (!this.#isActive) return;
+    while (route.next < route.errands.length && route.underWay < COURIER_WINDOW) {
+      // Refused just now: the timer goes on with it.
+      if (this.#retry !== undefined) return;
+      const errand = route.errands[route.next++];
+      if (errand === undefined || errand.isSent) continue;
+      errand.isSent = true;
+      route.underWay++;
+      const request = ++this.#request;
+      this.#asked.set(request, { route, errand });
+      // A copy, because the log stamps and keeps what it is given and this may be sent again.
+      this.#options.submit(route.destination, errand.command.slice(), this, request);
     }
   }
 }

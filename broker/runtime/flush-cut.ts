@@ -28,6 +28,7 @@ import {
   storedOverlayKey,
   type PendingOverlay,
 } from './overlays.ts';
+import { ACCOUNT_PART } from './residency.ts';
 import { SHARD_PART, encodeApplied, encodeCouriers, type AppliedMeta } from './shard-meta.ts';
 import type { Slices } from './slices.ts';
 
@@ -44,7 +45,6 @@ export interface FlushCut {
 }
 
 const ROW_STAMP_AT = 16;
-const ACCOUNT_PART = 0;
 const LOOK_UPS_AT_ONCE = 256;
 
 /** Puts the cut into the batch, yielding between slices. */

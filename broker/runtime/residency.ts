@@ -9,7 +9,12 @@ import { EMPTY } from '../../core/bytes.ts';
 import { IdMap } from '../../core/id-map.ts';
 import type { Tasks } from '../../core/tasks.ts';
 import type { StateEntry, StateStore } from '../../storage-engine/contract.ts';
-import { accountRange, headerKey, headerUnitsRange } from '../../storage-engine/keys.ts';
+import {
+  accountKey,
+  accountRange,
+  headerKey,
+  headerUnitsRange,
+} from '../../storage-engine/keys.ts';
 import type { AccountMachine } from '../account/contract.ts';
 import type { ConversationMachine, StateUnit } from '../conversation/contract.ts';
 
@@ -18,6 +23,8 @@ export const LOAD_BATCH_MAX = 256;
 /** Batches under way at once, so that a burst leaves threads of the pool to others. */
 export const LOAD_BATCHES_MAX = 4;
 const RANGES_AT_ONCE = 16;
+/** The part of an account's key under which its directory lies; page 0 is the head. */
+export const ACCOUNT_PART = 0;
 
 interface Load {
   readonly id: Uint8Array;
@@ -136,15 +143,19 @@ export class Residency {
     this.shrink();
   }
 
-  /** A look-up by key tells absent ones cheaply (filters); only present ones are worth a range. */
+  /**
+   * A look-up by key tells absent ones cheaply (filters), and who has anything has a header or a
+   * first page; only those are worth a range.
+   */
   async #read(batch: readonly Load[]): Promise<(readonly StateEntry[])[]> {
     const { state } = this.#options;
     const found: (readonly StateEntry[])[] = batch.map(() => []);
-    const headers = batch.map((load, i) => ({ load, i })).filter(({ load }) => load.machine);
-    const present = await state.getMany(headers.map(({ load }) => headerKey(load.id)));
+    const keys = batch.map(({ id, machine }) =>
+      machine === undefined ? accountKey(id, ACCOUNT_PART, 0) : headerKey(id),
+    );
     const ranges: number[] = [];
-    for (const [k, { i }] of headers.entries()) if (present[k] !== undefined) ranges.push(i);
-    for (const [i, load] of batch.entries()) if (load.accounts !== undefined) ranges.push(i);
+    for (const [i, value] of (await state.getMany(keys)).entries())
+      if (value !== undefined) ranges.push(i);
     for (let from = 0; from < ranges.length; from += RANGES_AT_ONCE) {
       const part = ranges.slice(from, from + RANGES_AT_ONCE);
       await Promise.all(

@@ -1,0 +1,151 @@
+/** Golden bytes: disk formats of this room change only by a decision record. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { hex } from '../../core/bytes.ts';
+import type { Index, ReplicaId, Term } from '../../core/ids.ts';
+import { ROW_FIXED_BYTES, ROW_FLAG, RowView, encodeRow } from '../../core/row.ts';
+import { FrameWriter, frameBody, readRecords } from '../../storage-engine/wal/frame.ts';
+import type { Entry } from '../consensus/message.ts';
+import { idOf } from '../conversation/test-kit.ts';
+import { redactedRow } from './erasures.ts';
+import { JournalBuilder, decodeJournal, encodeJournal } from './journal.ts';
+import { decodeStoredOverlay, encodeStoredOverlay } from './overlays.ts';
+import { decodeApplied, decodeCouriers, encodeApplied, encodeCouriers } from './shard-meta.ts';
+import { CLAIM_VERSION, claimPayload, packEffects, restoreReplica } from './wal-records.ts';
+
+const A = idOf(1, 0xa1);
+const BO = idOf(2, 0xb0);
+
+function row(sequence: number): Uint8Array {
+  return encodeRow({
+    bodyKind: 1,
+    flags: ROW_FLAG.countable,
+    sequence,
+    timeMs: 1_700_000_000_000,
+    ordinal: sequence,
+    mentionAllOrdinal: 0,
+    clientSeq: 1,
+    target: 0,
+    sender: BO,
+    device: A,
+    outbox: A,
+    clientMessageId: A,
+    payloadHash: A,
+    mentions: BO,
+    body: new Uint8Array([1, 2, 3]),
+  });
+}
+
+describe('disk formats of the runtime', () => {
+  it('journal', () => {
+    const builder = new JournalBuilder();
+    builder.row(7, A, new RowView(row(3)));
+    builder.row(8, A, new RowView(row(4)));
+    builder.register(9, A, BO);
+    builder.register(10, A, BO);
+    builder.membership(11, A, { user: BO, joined: true, sequence: 4 });
+    builder.entry(12);
+    const value = builder.cut();
+    assert.ok(value !== undefined);
+    const bytes = encodeJournal(value);
+    assert.equal(
+      hex(bytes),
+      '010700000000000000' +
+        '0c00000000000000' +
+        '0068e5cf8b010000' +
+        '01000000' +
+        'a1a1a1a1a1a1a1a1a1a1a1a100000001' +
+        '0800000000000000' +
+        '0068e5cf8b010000' +
+        '0400000000000000' +
+        '0400000000000000' +
+        '0300000000000000' +
+        '02000000' +
+        '02000000' +
+        '0100' +
+        'b0b0b0b0b0b0b0b0b0b0b0b000000002' +
+        '0a00000000000000' +
+        '01000000' +
+        'a1a1a1a1a1a1a1a1a1a1a1a100000001' +
+        'b0b0b0b0b0b0b0b0b0b0b0b000000002' +
+        '01' +
+        '0400000000000000' +
+        '0b00000000000000',
+    );
+    assert.deepEqual(decodeJournal(bytes), value);
+    assert.equal(builder.cut(), undefined);
+  });
+
+  it('what is applied of a shard, and how far its couriers came', () => {
+    const voters = [1 as ReplicaId];
+    const configuration = { voters, outgoing: [], learners: [] };
+    const applied = {
+      at: { index: 300 as Index, term: 2 as Term, configuration },
+      stampMs: 1_700_000_000_000,
+    };
+    const bytes = encodeApplied(applied);
+    assert.equal(
+      hex(bytes),
+      '012c0100000000000002000000000000000068e5cf8b010000' + '01000100000000000000' + '00000000',
+    );
+    assert.deepEqual(decodeApplied(bytes), applied);
+    const cursors = encodeCouriers(Float64Array.of(1, 500));
+    assert.equal(hex(cursors), '0102000100000000000000f401000000000000');
+    assert.deepEqual(decodeCouriers(cursors), Float64Array.of(1, 500));
+  });
+
+  it('overlay', () => {
+    const overlay = { changeSequence: 258, value: new Uint8Array([9, 8]) };
+    const bytes = encodeStoredOverlay(overlay);
+    assert.equal(hex(bytes), '02010000000000000908');
+    assert.deepEqual(decodeStoredOverlay(bytes), overlay);
+  });
+
+  it('a redacted row keeps its fixed part and hash and nothing of what it said', () => {
+    const redacted = new RowView(redactedRow(row(3)));
+    assert.equal(redacted.bytes.length, ROW_FIXED_BYTES);
+    assert.equal(redacted.body.length + redacted.mentions.length, 0);
+    assert.ok(redacted.has(ROW_FLAG.redacted) && redacted.has(ROW_FLAG.countable));
+    assert.deepEqual([redacted.sequence, redacted.payloadHash], [3, A]);
+  });
+
+  it('what Raft writes comes back as it was: vote, entries, claims told from commands', () => {
+    const entries: Entry[] = [
+      { term: 3 as Term, index: 5 as Index, kind: 'claim', payload: claimPayload(1 as ReplicaId) },
+      { term: 3 as Term, index: 6 as Index, kind: 'command', payload: new Uint8Array([1, 9]) },
+    ];
+    const frame = new FrameWriter();
+    const hard = { term: 3 as Term, vote: 1 as ReplicaId, commit: 4 as Index };
+    packEffects(2, { ...NO_EFFECTS, hard, append: entries }, frame);
+    const records = [...readRecords(frameBody(frame.take()))];
+    assert.equal(hex(records[0]?.payload ?? A), '0100000000000000');
+    assert.equal(records[1]?.payload[0], CLAIM_VERSION);
+    const configuration = { voters: [1 as ReplicaId], outgoing: [], learners: [] };
+    const at = { index: 4 as Index, term: 2 as Term, configuration };
+    const restored = restoreReplica(at, {
+      shard: records[0]?.shard ?? (2 as never),
+      hardState: records[0],
+      snapshot: undefined,
+      log: records.slice(1),
+      lastTerm: 3 as Term,
+      lastIndex: 6 as Index,
+    });
+    assert.deepEqual(restored.entries, entries);
+    assert.deepEqual(restored.hard, hard);
+    assert.equal(restored.applied, 4);
+  });
+});
+
+const NO_EFFECTS = {
+  hard: undefined,
+  truncateFrom: undefined,
+  append: [],
+  installSnapshot: undefined,
+  token: undefined,
+  sendNow: [],
+  sendAfterPersist: [],
+  committed: undefined,
+  reads: [],
+  refusedReads: [],
+  soft: undefined,
+} as const;
