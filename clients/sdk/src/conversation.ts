@@ -33,7 +33,7 @@ import { type InfoContext, infoOf, listRowOf } from './info.ts';
 import { LiveMembers } from './members.ts';
 import type { OutboxEntry, RowRef } from './outbox-entry.ts';
 import type { SettledRef } from './outbox.ts';
-import type { Span } from './ranges.ts';
+import { type Span, spanOf } from './ranges.ts';
 import { Cell, Derived, isShallowEqual } from './store.ts';
 import { Ticks } from './ticks.ts';
 import { type TimelineOwner, WindowTimeline } from './timeline.ts';
@@ -59,7 +59,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
   readonly #typingTimers = new Map<UserId, () => void>();
   readonly #quotes = new Map<Sequence, Quote>();
   readonly #receipts = new Map<Sequence, Cell<Receipts>>();
-  /** Own changes accepted, whose row has not come yet: still shown as made. */
+  /** Accepted, and not yet in the log as held here: still shown as made, so that nothing flickers. */
   readonly #landing = new Map<Key, SettledRef>();
   #row: ConversationRow | undefined;
 
@@ -192,7 +192,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
   changed(messages: ReadonlyMap<Sequence, Message> | undefined): void {
     const log = this.#log();
     for (const [key, landing] of this.#landing)
-      if (log === undefined || log.cursor >= landing.sequence) this.#landing.delete(key);
+      if (hasLanded(landing, log)) this.#landing.delete(key);
     for (const message of messages?.values() ?? []) {
       if (this.#quotes.has(message.sequence))
         this.#quotes.set(message.sequence, quoteOf(message, message.sequence));
@@ -222,7 +222,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
       const { entry, sequence, state } = settled;
       if (entry.action.is === 'message')
         this.#ticks.adopt(entry.key, { sequence, state }, this.#log());
-      else if ((this.#log()?.cursor ?? 0) < sequence) this.#landing.set(entry.key, settled);
+      if (!hasLanded(settled, this.#log())) this.#landing.set(entry.key, settled);
     }
     for (const timeline of this.#timelines) timeline.refresh();
   }
@@ -272,7 +272,8 @@ export class LiveConversation implements Conversation, TimelineOwner {
   }
 
   #pendingMessages(): { readonly entry: OutboxEntry; readonly ref: MessageRef }[] {
-    return this.#entries().filter(({ entry }) => entry.action.is === 'message');
+    const landing = [...this.#landing.values()].sort((a, b) => a.sequence - b.sequence);
+    return [...landing, ...this.#entries()].filter(({ entry }) => entry.action.is === 'message');
   }
 
   #entries(): { readonly entry: OutboxEntry; readonly ref: MessageRef }[] {
@@ -403,4 +404,12 @@ export class LiveConversation implements Conversation, TimelineOwner {
       nowMs: this.#core.host.nowMs(),
     };
   }
+}
+
+/** A message is held here; a change's row was applied in its place. */
+function hasLanded(settled: SettledRef, log: ConversationLog | undefined): boolean {
+  if (log === undefined) return true;
+  return settled.entry.action.is === 'message'
+    ? spanOf(log.ranges, settled.sequence) !== undefined
+    : log.cursor >= settled.sequence;
 }

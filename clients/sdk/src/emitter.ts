@@ -1,5 +1,6 @@
 /** Listeners of `client.on`: side effects, never state. */
 import type { Events } from './client-interface.ts';
+import { guarded } from './store.ts';
 
 type Listeners = { [E in keyof Events]: Set<(x: Events[E]) => void> };
 
@@ -19,7 +20,7 @@ export class Emitter {
   }
 
   emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    for (const fn of [...this.#listeners[event]]) fn(value);
+    for (const fn of [...this.#listeners[event]]) guarded(() => fn(value));
   }
 
   has(event: keyof Events): boolean {

@@ -85,5 +85,16 @@ function listen(listeners: Set<() => void>, fn: () => void): () => void {
 }
 
 function tell(listeners: ReadonlySet<() => void>): void {
-  for (const fn of [...listeners]) fn();
+  for (const fn of [...listeners]) guarded(fn);
+}
+
+/** An application's mistake is the application's to hear of: nothing here stops for it. */
+export function guarded(fn: () => void): void {
+  try {
+    fn();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
 }

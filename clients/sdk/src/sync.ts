@@ -53,7 +53,8 @@ export class Sync {
   readonly #host: HostPort;
   readonly #hooks: SyncHooks;
   #queue: SyncEvent[] = [];
-  #running: Promise<void> | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #isRunning = false;
   /** Waiting for their SyncConversation, oldest debt first. */
   readonly #owed = new Set<ConversationId>();
   readonly #busy = new Set<ConversationId>();
@@ -84,9 +85,7 @@ export class Sync {
       return;
     }
     this.#queue.push(event);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    if (!this.#isRunning) this.#running = this.#run();
   }
 
   get isListing(): boolean {
@@ -119,25 +118,33 @@ export class Sync {
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, BATCH_MAX);
-      const messages = new MessageBatch();
-      for (const need of batch.flatMap((event) => this.machine.needs(event)))
-        await this.#read(need, messages);
-      const outcome = newOutcome();
-      for (const event of batch) this.machine.step(event, messages, outcome);
-      this.#hooks.changed(outcome, messages);
-      try {
-        await this.#store.writeCache(await this.#putsOf(outcome, messages));
-      } catch (error) {
-        // FENCED: a follower goes on showing what it has; nothing of it may be reported.
-        if (reasonOf(error) !== 'FENCED') throw error;
-        continue;
-      }
-      this.#hooks.stored(outcome);
-      for (const done of outcome.afterwards) done();
-      this.#oweFrom(outcome);
+    this.#isRunning = true;
+    try {
+      // The flag falls in the same turn in which the queue was seen empty.
+      while (this.#queue.length > 0) await this.#runBatch();
+    } finally {
+      this.#isRunning = false;
     }
+  }
+
+  async #runBatch(): Promise<void> {
+    const batch = this.#queue.splice(0, BATCH_MAX);
+    const messages = new MessageBatch();
+    for (const need of batch.flatMap((event) => this.machine.needs(event)))
+      await this.#read(need, messages);
+    const outcome = newOutcome();
+    for (const event of batch) this.machine.step(event, messages, outcome);
+    this.#hooks.changed(outcome, messages);
+    try {
+      await this.#store.writeCache(await this.#putsOf(outcome, messages));
+    } catch (error) {
+      // FENCED: a follower goes on showing what it has; nothing of it may be reported.
+      if (reasonOf(error) !== 'FENCED') throw error;
+      return;
+    }
+    this.#hooks.stored(outcome);
+    for (const done of outcome.afterwards) done();
+    this.#oweFrom(outcome);
   }
 
   async #read(need: SyncNeeds, messages: MessageBatch): Promise<void> {
@@ -243,7 +250,7 @@ export class Sync {
 
   /** When everything pushed so far is applied and stored. */
   async settled(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
+    while (this.#isRunning) await this.#running;
   }
 
   #syncFailed(conversationId: ConversationId, error: unknown): void {

@@ -1,0 +1,410 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { memoryStore } from './stores/memory.ts';
+import { under } from './stores/store-port.ts';
+import type { LogRecord } from './conversation-log.ts';
+import { ANA, BO, CY, messages, say, texts, World } from '../test/world.ts';
+
+describe('sync', () => {
+  it('a first start lists the conversations, a later one resumes and asks for nothing whole', async () => {
+    const world = new World();
+    for (const user of [BO, CY])
+      world.server.say(world.server.direct(ANA, user), user, `hi from ${user}`);
+    const ana = await world.started(ANA);
+    assert.equal(ana.client.conversations({ filter: 'all' }).get().total, 2);
+    assert.deepEqual(ana.client.unread.get(), { messages: 2, mentions: 0 });
+    await ana.client.stop();
+    world.server.say(world.server.direct(ANA, BO), BO, 'while away');
+    world.server.calls.length = 0;
+    const again = await world.started(ANA, { store: ana.store });
+    assert.ok(!world.server.calls.includes('Sync.ListConversations'));
+    assert.deepEqual(again.client.unread.get(), { messages: 3, mentions: 0 });
+    const timeline = again.client.direct(BO).timeline();
+    await world.advance(300);
+    assert.deepEqual(texts(timeline), [`hi from ${BO}`, 'while away']);
+  });
+
+  it('the cache is shown before any network: list and rows at once (law 3, S13)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    ana.client.direct(BO).send(say('cached'));
+    await world.advance(300);
+    await ana.client.stop();
+    world.server.isUp = false;
+    const again = world.phone(ANA, { store: ana.store });
+    await again.client.start();
+    const list = again.client.conversations({ filter: 'all' });
+    assert.equal(list.get().rows[0]?.last?.text, 'cached');
+    assert.equal(list.get().freshness, 'cached');
+    const timeline = again.client.direct(BO).timeline();
+    await again.host.advance(0);
+    assert.deepEqual(texts(timeline), ['cached']);
+  });
+
+  it('a row and the token that covers it are one transaction (S4)', async () => {
+    const world = new World();
+    const inner = memoryStore();
+    const seen: { token: string; head: number }[] = [];
+    const store = {
+      ...bound(inner),
+      writeCache: async (puts: Parameters<typeof inner.writeCache>[0]) => {
+        await inner.writeCache(puts);
+        const [token] = await inner.readCache('meta', under('token'));
+        const [record] = await inner.readCache('conversations', under());
+        const { syncToken = '' } = (token?.value ?? {}) as { syncToken?: string };
+        seen.push({
+          token: syncToken,
+          head: (record?.value as LogRecord | undefined)?.cursor ?? 0,
+        });
+      },
+    };
+    await world.started(ANA, { store });
+    const talk = world.server.direct(ANA, BO);
+    const rowsAt = new Map<number, number>();
+    for (let i = 0; i < 20; i++) {
+      world.server.say(talk, BO, `m${i}`);
+      rowsAt.set(Number(world.server.token().slice(1)), talk.head);
+      if (i % 3 === 0) await world.advance(50);
+    }
+    await world.advance(300);
+    // Tokens count changes, marks among them: none may claim a row that is not stored.
+    for (const { token, head } of seen) {
+      const changes = Number(token.slice(1) || 0);
+      const claimed = Math.max(0, ...[...rowsAt].filter(([at]) => at <= changes).map(([, n]) => n));
+      assert.ok(head >= claimed, `token ${token} stored with cursor ${head}`);
+    }
+    assert.equal(seen.at(-1)?.head, 20);
+  });
+
+  it('a gap touches its conversation alone, which syncs and ends complete (S7, CONTRACT §9 29)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const withBo = world.server.direct(ANA, BO);
+    const withCy = world.server.direct(ANA, CY);
+    world.server.say(withCy, CY, 'other talk');
+    world.server.say(withBo, BO, 'first');
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(300);
+    world.server.calls.length = 0;
+    world.server.onFrame = (frame) =>
+      frame.rows === undefined
+        ? [frame]
+        : [
+            {
+              gap: {
+                scope: 'conversation',
+                conversationId: withBo.id,
+                from: 2,
+                head: withBo.head,
+                epoch: 7,
+              },
+            },
+          ];
+    for (let i = 0; i < 5; i++) world.server.say(withBo, BO, `lost ${i}`);
+    await world.advance(1_000);
+    assert.deepEqual(texts(timeline), ['first', ...[0, 1, 2, 3, 4].map((i) => `lost ${i}`)]);
+    const syncs = world.server.calls.filter((method) => method === 'Sync.SyncConversation');
+    assert.ok(syncs.length >= 1 && syncs.length <= 5);
+  });
+
+  it('a row beyond the next one syncs its conversation; what came aside is kept (S7)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const talk = world.server.direct(ANA, BO);
+    world.server.say(talk, BO, 'one');
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(200);
+    world.server.onFrame = (frame) => (frame.rows === undefined ? [frame] : []);
+    world.server.say(talk, BO, 'two');
+    world.server.onFrame = (frame) => [frame];
+    world.server.say(talk, BO, 'three');
+    await world.advance(1_000);
+    assert.deepEqual(texts(timeline), ['one', 'two', 'three']);
+  });
+
+  it('pushes twice are rows once', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    world.server.onFrame = (frame) => (frame.rows === undefined ? [frame] : [frame, frame]);
+    const timeline = ana.client.direct(BO).timeline();
+    const talk = world.server.direct(ANA, BO);
+    const heard: string[] = [];
+    ana.client.on('message', ({ row }) => heard.push(row.content?.text?.body ?? ''));
+    world.server.say(talk, BO, 'one');
+    world.server.append(talk, BO, { reaction: { target: { sequence: 1 }, emoji: '❤', op: 'add' } });
+    world.server.say(talk, BO, 'two');
+    await world.advance(500);
+    assert.deepEqual(texts(timeline), ['one', 'two']);
+    assert.deepEqual(messages(timeline)[0]?.reactions, [{ emoji: '❤', count: 1 }]);
+    assert.deepEqual(heard, ['one', 'two']);
+    assert.equal(ana.client.unread.get().messages, 2);
+  });
+
+  it('a page read before a change and shown after it ends as the change says (S7, CONTRACT §9 34)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 60; i++) world.server.say(talk, BO, `m${i}`);
+    await world.advance(500);
+    await ana.client.stop();
+    // A fresh device has nothing but holes.
+    const tablet = await world.started(ANA);
+    const held: (() => void)[] = [];
+    world.server.onFrame = (frame, connection) => {
+      const isPage = (frame.result as { asOf?: number } | undefined)?.asOf !== undefined;
+      if (!isPage) return [frame];
+      const copy = structuredClone(frame);
+      held.push(() => connection.pushRaw(copy));
+      return [];
+    };
+    const timeline = tablet.client.direct(BO).timeline();
+    await world.advance(100);
+    assert.equal(held.length, 1);
+    world.server.append(talk, BO, {
+      edit: { target: { sequence: 58 }, message: { text: { body: 'edited' } } },
+    });
+    world.server.append(talk, BO, { delete: { target: { sequence: 59 } } });
+    await world.advance(200);
+    world.server.onFrame = (frame) => [frame];
+    for (const deliver of held) deliver();
+    await world.advance(500);
+    assert.deepEqual(texts(timeline).slice(-3), ['edited', '(deleted)', 'm60']);
+  });
+
+  it('offline: edits and reactions on held messages come as changes, once each (CONTRACT §9 33)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const talk = world.server.direct(ANA, BO);
+    const timeline = ana.client.direct(BO).timeline();
+    for (let i = 1; i <= 3; i++) world.server.say(talk, BO, `m${i}`);
+    await world.advance(300);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    world.server.append(talk, BO, {
+      edit: { target: { sequence: 1 }, message: { text: { body: 'E' } } },
+    });
+    world.server.append(talk, BO, { delete: { target: { sequence: 2 } } });
+    for (let i = 0; i < 50; i++)
+      world.server.append(talk, BO, { reaction: { target: { sequence: 3 }, emoji: `e${i}` } });
+    for (let i = 0; i < 300; i++) world.server.say(talk, BO, `bulk ${i}`);
+    world.server.isUp = true;
+    ana.host.signal('online');
+    await world.advance(2_000);
+    const rows = timeline.get().rows;
+    assert.ok(rows.some((row) => row.is === 'hole') || rows.length >= 200);
+    await timeline.moveTo({ sequence: 1 });
+    await world.advance(300);
+    assert.deepEqual(texts(timeline).slice(0, 3), ['E', '(deleted)', 'm3']);
+    assert.equal(messages(timeline)[2]?.reactions.length, 50);
+  });
+
+  it('unread is the server’s number and what came since, 0 once read to the head (S8)', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 70; i++) world.server.say(talk, BO, `m${i}`);
+    const ana = await world.started(ANA);
+    const chat = ana.client.direct(BO);
+    // Nothing of it is loaded here.
+    assert.equal(chat.info.get().unread, 70);
+    world.server.say(talk, BO, 'live');
+    await world.advance(200);
+    assert.equal(chat.info.get().unread, 71);
+    world.server.say(talk, BO, 'silent', { silent: true });
+    await world.advance(200);
+    assert.equal(chat.info.get().unread, 71);
+    chat.markRead(72);
+    assert.equal(chat.info.get().unread, 0);
+    await world.advance(500);
+    assert.equal(chat.info.get().unread, 0);
+    chat.markRead(5);
+    assert.equal(chat.info.get().readThrough, 72);
+    world.server.say(talk, BO, 'again');
+    await world.advance(200);
+    assert.equal(chat.info.get().unread, 1);
+  });
+
+  it('read on one device, the other’s badge falls to 0 (S8, CLIENT §4 18, CONTRACT §9 43)', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    world.server.say(talk, BO, 'hi');
+    const phone = await world.started(ANA);
+    const laptop = await world.started(ANA);
+    assert.equal(laptop.client.unread.get().messages, 1);
+    phone.client.direct(BO).markRead(1);
+    await world.advance(500);
+    assert.equal(laptop.client.unread.get().messages, 0);
+  });
+
+  it('two read offline: the higher mark stands, and both count alike (CLIENT §4 19)', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 10; i++) world.server.say(talk, BO, `m${i}`);
+    const phone = await world.started(ANA);
+    const laptop = await world.started(ANA);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    phone.client.direct(BO).markRead(7);
+    laptop.client.direct(BO).markRead(4);
+    await phone.client.stop();
+    world.server.isUp = true;
+    const again = await world.started(ANA, { store: phone.store });
+    laptop.host.signal('online');
+    await world.advance(3_000);
+    assert.equal(talk.members.get(ANA)?.read, 7);
+    assert.equal(again.client.unread.get().messages, 3);
+    assert.equal(laptop.client.unread.get().messages, 3);
+  });
+
+  it('delivered is reported once stored, and the marks of the last 10 s go again after a break (S9)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const talk = world.server.direct(ANA, BO);
+    world.server.say(talk, BO, 'one');
+    await world.advance(300);
+    assert.equal(talk.members.get(ANA)?.delivered, 1);
+    ana.client.direct(BO).markRead(1);
+    await world.advance(300);
+    assert.equal(talk.members.get(ANA)?.read, 1);
+    // The server falls and forgets marks it had not made durable.
+    const member = talk.members.get(ANA);
+    assert.ok(member);
+    member.read = 0;
+    member.delivered = 0;
+    world.server.cut();
+    await world.advance(3_000);
+    assert.equal(member.delivered, 1);
+    assert.equal(member.read, 1);
+  });
+
+  it('a token too old: the list is read anew, bodies and cursors stay (CONTRACT §9 28)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 3; i++) world.server.say(talk, BO, `m${i}`);
+    await world.advance(300);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    world.server.append(talk, BO, {
+      edit: { target: { sequence: 2 }, message: { text: { body: 'E' } } },
+    });
+    world.server.say(talk, BO, 'm4');
+    world.server.isUp = true;
+    let isExpired = true;
+    world.server.onRequest = (frame) => {
+      if (frame.hello?.resume === undefined || !isExpired) return undefined;
+      isExpired = false;
+      return { ready: { resumed: false, epoch: 7 } };
+    };
+    // The refusal above answers hello without making the connection ready here; the next try lists.
+    ana.host.signal('online');
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(1_000);
+    world.server.cut();
+    await world.advance(3_000);
+    assert.deepEqual(texts(timeline), ['m1', 'E', 'm3', 'm4']);
+  });
+
+  it('removed: it leaves the list, sending closes, no later row shows (CLIENT §4 42, CONTRACT §9 49)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const group = world.server.group(BO, '11111111-1111-4111-8111-111111111111', {
+      name: 'Crew',
+      members: [ANA],
+    });
+    await world.advance(300);
+    const crew = ana.client.conversation(group.id);
+    const timeline = crew.timeline();
+    assert.equal(crew.info.get().canSend, true);
+    const removed: string[] = [];
+    ana.client.on('removed', ({ conversationId }) => removed.push(conversationId));
+    group.members.delete(ANA);
+    world.server.toUser(ANA, { conversations: { removed: [group.id] } });
+    await world.advance(300);
+    assert.equal(crew.info.get().canSend, false);
+    assert.equal(crew.info.get().role, undefined);
+    assert.deepEqual(removed, [group.id]);
+    world.server.say(group, BO, 'secret');
+    await world.advance(300);
+    assert.ok(!texts(timeline).includes('secret'));
+    assert.equal(ana.client.conversations({ filter: 'all' }).get().total, 0);
+  });
+
+  it('a direct and its names: the peer’s display name comes by itself', async () => {
+    const world = new World();
+    world.server.say(world.server.direct(ANA, BO), BO, 'hi');
+    const ana = await world.started(ANA);
+    const list = ana.client.conversations({ filter: 'all' });
+    await world.advance(300);
+    assert.equal(list.get().rows[0]?.name, 'Bo');
+    assert.equal(ana.client.conversations({ filter: 'all', text: 'bo' }).get().total, 1);
+    assert.equal(ana.client.conversations({ filter: 'all', text: 'zz' }).get().total, 0);
+  });
+
+  it('an unknown kind shows its fallback, an unknown frame is no trouble (CLIENT §4 43)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const timeline = ana.client.direct(BO).timeline();
+    const talk = world.server.direct(ANA, BO);
+    world.server.toUser(ANA, { hologram: { x: 1 } } as object);
+    world.server.append(talk, BO, { poll: { fallback: 'A poll: tea?' } } as object);
+    await world.advance(300);
+    assert.deepEqual(texts(timeline), ['A poll: tea?']);
+  });
+
+  it('settings of a conversation show at once, survive being offline and reach the server', async () => {
+    const world = new World();
+    world.server.say(world.server.direct(ANA, BO), BO, 'hi');
+    const ana = await world.started(ANA);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    ana.client.direct(BO).notify('none');
+    ana.client.direct(BO).markUnread();
+    assert.equal(ana.client.direct(BO).info.get().notify, 'none');
+    await ana.client.stop();
+    world.server.isUp = true;
+    const again = await world.started(ANA, { store: ana.store });
+    await world.advance(1_000);
+    assert.equal(again.client.direct(BO).info.get().notify, 'none');
+    assert.equal(again.client.direct(BO).info.get().markedUnread, true);
+    const resource = world.server.direct(ANA, BO).resource(ANA);
+    assert.equal(resource.me?.notify, 'none');
+    again.client.direct(BO).markRead(1);
+    await world.advance(500);
+    assert.equal(world.server.direct(ANA, BO).resource(ANA).me?.markedUnread, false);
+  });
+
+  it('typing shows for 6 s at most, and ends with the message (S10)', async () => {
+    const world = new World();
+    world.server.say(world.server.direct(ANA, BO), BO, 'hi');
+    const ana = await world.started(ANA);
+    const chat = ana.client.direct(BO);
+    const frame = { typing: { conversationId: chat.id, userId: BO, state: 'typing' as const } };
+    world.server.toUser(ANA, frame);
+    await world.advance(100);
+    assert.deepEqual(chat.typing.get(), [BO]);
+    await world.advance(6_100);
+    assert.deepEqual(chat.typing.get(), []);
+    world.server.toUser(ANA, frame);
+    await world.advance(100);
+    world.server.say(world.server.direct(ANA, BO), BO, 'done');
+    await world.advance(100);
+    assert.deepEqual(chat.typing.get(), []);
+  });
+});
+
+function bound(store: ReturnType<typeof memoryStore>): ReturnType<typeof memoryStore> {
+  return {
+    open: () => store.open(),
+    close: () => store.close(),
+    claim: () => store.claim(),
+    wipe: (database) => store.wipe(database),
+    readOwn: (table, range) => store.readOwn(table, range),
+    readCache: (table, range) => store.readCache(table, range),
+    writeOwn: (puts, fence) => store.writeOwn(puts, fence),
+    writeCache: (puts) => store.writeCache(puts),
+  };
+}
