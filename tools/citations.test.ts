@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { citationsOf, conformanceCases, mayCite, requirementRows } from './citations.ts';
+import {
+  acceptanceCases,
+  citationsOf,
+  conformanceCases,
+  mayCite,
+  requirementRows,
+  sdkInvariants,
+} from './citations.ts';
 
 function cited(path: string, text: string): string[] {
   return citationsOf(path, text).map(({ what, title }) => `${what} | ${title}`);
@@ -89,6 +96,11 @@ describe('citations', () => {
         { row: 'case 1', text: 'both first -> one order' },
         { row: 'case 2', text: 'again, the same' },
       ],
+    );
+    const client = '- S1 Key.\n- S12 Two.\n1. no\n## 4 Acceptance\n1. Send: fast.\n2. Twice: once.';
+    assert.deepEqual(
+      [...sdkInvariants(client), ...acceptanceCases(client)].map(({ row }) => row),
+      ['S1', 'S12', 'CLIENT case 1', 'CLIENT case 2'],
     );
   });
 });

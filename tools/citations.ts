@@ -71,6 +71,23 @@ export function conformanceCases(document: string): readonly RequirementRow[] {
   }));
 }
 
+/** Acceptance cases of the clients (`5. Server kill …`, in section 4), in order. */
+export function acceptanceCases(document: string): readonly RequirementRow[] {
+  const list = document.slice(document.search(/^## 4/m));
+  return [...list.matchAll(/^(\d+)\. (.+)$/gm)].map(([, number = '', text = '']) => ({
+    row: `CLIENT case ${number}`,
+    text,
+  }));
+}
+
+/** The SDK's invariants (`- S4 Clearing the draft …`), in order. */
+export function sdkInvariants(document: string): readonly RequirementRow[] {
+  return [...document.matchAll(/^- (S\d{1,2}) (.+)$/gm)].map(([, row = '', text = '']) => ({
+    row,
+    text,
+  }));
+}
+
 function citedIn(path: string, said: string): string[] {
   const isBrowser = /^(clients\/web|tests\/browser)\//.test(path);
   const isClient = isBrowser || /^(clients|tests)\//.test(path);

@@ -1,12 +1,19 @@
 /**
- * `npm run rows`: every row of docs/REQUIREMENTS.md and every case of docs/PROTOCOL.md §9 with the
- * tests that cite it, then what nobody cites. `--brief` prints the counts alone. Always exits 0: it
+ * `npm run rows`: every row of docs/REQUIREMENTS.md, every case of docs/PROTOCOL.md §9, every invariant
+ * and case of docs/CLIENT.md with the tests that cite it, and what nobody cites. `--brief` prints the counts alone. Always exits 0: it
  * tells what is proven, it does not judge.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { citationsOf, conformanceCases, mayCite, requirementRows } from './citations.ts';
+import {
+  acceptanceCases,
+  citationsOf,
+  conformanceCases,
+  mayCite,
+  requirementRows,
+  sdkInvariants,
+} from './citations.ts';
 import type { RequirementRow } from './citations.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -37,36 +44,20 @@ function indexTests(): Index {
 }
 
 function table(heading: string, rows: readonly RequirementRow[], index: Index): void {
-  say(`\n## ${heading}\n`);
+  say(`\n## ${heading}`);
   if (process.argv.includes('--brief')) return;
+  say('');
   for (const { row, text } of rows) {
     const places = index.get(row) ?? [];
-    say(`${row.padEnd(8)} ${String(places.length).padStart(3)}  ${shortened(text)}`);
-    for (const place of places) say(`              ${place}`);
+    say(`${row.padEnd(14)} ${String(places.length).padStart(3)}  ${shortened(text)}`);
+    for (const place of places) say(`                     ${place}`);
   }
 }
 
 function summary(rows: readonly RequirementRow[], index: Index): void {
   const without = rows.filter(({ row }) => !index.has(row)).map(({ row }) => row);
   say(`\n${rows.length} in all, ${rows.length - without.length} cited, ${without.length} not.`);
-  if (without.length > 0) say(`Not cited: ${without.join(' ').replaceAll('case ', '')}`);
-}
-
-function others(index: Index, known: ReadonlySet<string>): void {
-  const named = (prefix: RegExp): string =>
-    [...index.keys()]
-      .filter((what) => prefix.test(what))
-      .toSorted((a, b) => numberOf(a) - numberOf(b))
-      .map((what) => `${what.replace('CLIENT case ', '')} (${index.get(what)?.length ?? 0})`)
-      .join(' ');
-  say(`\nSDK invariants cited: ${named(/^S/)}`);
-  say(`Cases of docs/CLIENT.md §4 cited: ${named(/^CLIENT/)}`);
-  const unknown = [...index.keys()].filter((what) => /^(R|case)/.test(what) && !known.has(what));
-  if (unknown.length > 0) say(`Cited, but in no document: ${unknown.join(', ')}`);
-}
-
-function numberOf(what: string): number {
-  return Number(/\d+/.exec(what)?.[0] ?? 0);
+  if (without.length > 0) say(`Not cited: ${without.join(' ').replaceAll(/(CLIENT )?case /g, '')}`);
 }
 
 function shortened(text: string): string {
@@ -83,13 +74,20 @@ function say(line: string): void {
 
 function main(): void {
   const index = indexTests();
-  const requirements = requirementRows(read('docs/REQUIREMENTS.md'));
-  const cases = conformanceCases(read('docs/PROTOCOL.md'));
-  table('Requirements', requirements, index);
-  summary(requirements, index);
-  table('Conformance cases', cases, index);
-  summary(cases, index);
-  others(index, new Set([...requirements, ...cases].map(({ row }) => row)));
+  const client = read('docs/CLIENT.md');
+  const lists = [
+    { heading: 'Requirements', rows: requirementRows(read('docs/REQUIREMENTS.md')) },
+    { heading: 'Conformance (PROTOCOL §9)', rows: conformanceCases(read('docs/PROTOCOL.md')) },
+    { heading: 'SDK invariants (CLIENT §1)', rows: sdkInvariants(client) },
+    { heading: 'Acceptance (CLIENT §4)', rows: acceptanceCases(client) },
+  ];
+  for (const { heading, rows } of lists) {
+    table(heading, rows, index);
+    summary(rows, index);
+  }
+  const known = new Set(lists.flatMap(({ rows }) => rows.map(({ row }) => row)));
+  const unknown = [...index.keys()].filter((what) => !known.has(what));
+  if (unknown.length > 0) say(`\nCited, but in no document: ${unknown.join(', ')}`);
 }
 
 main();

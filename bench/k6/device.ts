@@ -4,11 +4,13 @@
  */
 import { clearInterval, setInterval } from 'k6/timers';
 import { WebSocket, type MessageEvent } from 'k6/websockets';
-import { ackMs, deliveries, disorder, duplicates, endToEndMs, refusals, sends } from './figures.ts';
+import { ackMs, deliveries, disorder, duplicates, endToEndMs, refused, sends } from './figures.ts';
 import { FILLING } from './surroundings.ts';
 
 const MARKS_PERIOD_MS = 100;
 const PROTOCOL = 'parley.v1.json';
+// k6 has no WebSocket.OPEN, whatever its types say.
+const OPEN = 1;
 
 interface Row {
   readonly sequence?: number;
@@ -28,7 +30,7 @@ interface ServerFrame {
 
 export interface DeviceEvents {
   readonly ready: () => void;
-  /** A send was answered, either way. */
+  /** A send was committed. */
   readonly answered: () => void;
 }
 
@@ -106,8 +108,8 @@ export class Device {
     if (frame.commit !== undefined) {
       ackMs.add(Date.now() - sentAt);
       sends.add(1);
-    } else refusals.add(1, { reason: frame.error?.reason ?? '' });
-    this.#events.answered();
+      this.#events.answered();
+    } else refused(frame.error?.reason ?? '');
   }
 
   #row(conversation: string, row: Row): void {
@@ -136,6 +138,6 @@ export class Device {
   }
 
   #tell(frame: object): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
+    if (this.#socket.readyState === OPEN) this.#socket.send(JSON.stringify(frame));
   }
 }

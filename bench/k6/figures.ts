@@ -1,4 +1,5 @@
 /** What every script counts, and the one JSON line that it ends with: the fields of `npm run bench`. */
+import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
 import { SECONDS } from './surroundings.ts';
 
@@ -8,7 +9,16 @@ export const sends: Counter = new Counter('parley_sends');
 export const deliveries: Counter = new Counter('parley_deliveries');
 export const duplicates: Counter = new Counter('parley_duplicates');
 export const disorder: Counter = new Counter('parley_disorder');
-export const refusals: Counter = new Counter('parley_refusals');
+const refusals = new Counter('parley_refusals');
+
+/**
+ * A refused send breaks the pipeline behind it, and the figures with it: the run ends here. Limits per
+ * connection are for people; a server under load is started with higher ones (README.md).
+ */
+export function refused(reason: string): void {
+  refusals.add(1, { reason });
+  exec.test.abort(`a send was refused: ${reason}`);
+}
 
 export const TREND_STATS: string[] = ['p(50)', 'p(99)', 'p(99.9)'];
 

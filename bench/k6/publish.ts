@@ -6,7 +6,7 @@
  *   k6 run -e URL=http://127.0.0.1:8080 -e GRPC=127.0.0.1:8081 -e TOKEN=... bench/k6/publish.ts
  */
 import exec from 'k6/execution';
-import { Client, Stream } from 'k6/net/grpc';
+import { Client, Stream, type GrpcError } from 'k6/net/grpc';
 import type { Options } from 'k6/options';
 import { setTimeout } from 'k6/timers';
 import { makeUsers, type Account } from './accounts.ts';
@@ -17,7 +17,7 @@ import {
   duplicates,
   endToEndMs,
   lineOf,
-  refusals,
+  refused,
   sends,
   TREND_STATS,
   type Summary,
@@ -97,21 +97,26 @@ export default function publish({ users }: Prepared): void {
       },
     });
   };
+  let isOver = false;
+  // Closing the client at the end cancels its streams, and says so as an error.
+  const failed = (error: object | undefined): void => {
+    if (!isOver) refused((error as GrpcError).message);
+  };
   let subscription: Stream | undefined;
   stream.on('data', (answer) => {
     const { commit, error } = answer as PublishAnswer;
     const began = sentAt.shift() ?? Date.now();
-    if (commit === undefined) refusals.add(1, { reason: error?.info?.reason ?? '' });
-    else {
-      ackMs.add(Date.now() - began);
-      sends.add(1);
-      subscription ??= subscribe(commit.conversationId, metadata);
-    }
+    if (commit === undefined) return refused(error?.info?.reason ?? '');
+    ackMs.add(Date.now() - began);
+    sends.add(1);
+    subscription ??= subscribe(commit.conversationId, metadata, failed);
     if (Date.now() < until) send();
   });
+  stream.on('error', failed);
   for (let i = 0; i < WINDOW; i++) send();
   setTimeout(
     () => {
+      isOver = true;
       stream.end();
       client.close();
     },
@@ -119,7 +124,11 @@ export default function publish({ users }: Prepared): void {
   );
 }
 
-function subscribe(conversationId: string, metadata: object): Stream {
+function subscribe(
+  conversationId: string,
+  metadata: object,
+  failed: (error: object | undefined) => void,
+): Stream {
   const stream = new Stream(client, `${SERVICE}/Subscribe`, { metadata });
   let head = 0;
   stream.on('data', (received) => {
@@ -134,6 +143,7 @@ function subscribe(conversationId: string, metadata: object): Stream {
       endToEndMs.add(Date.now() - sentAt);
     }
   });
+  stream.on('error', failed);
   stream.write({ conversations: [{ conversationId }] });
   stream.end();
   return stream;
