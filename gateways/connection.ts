@@ -85,6 +85,15 @@ export class Connection implements SocketEvents, Wakeable {
 
   // ---- to the socket
 
+  /**
+   * A frame that connections share. What the session said before goes first, also what a routine
+   * pushed in a step that nobody has performed yet: rows caught up must not be overtaken by live ones.
+   */
+  pass(chunk: Buffer): void {
+    if (this.session.hasEffects) this.perform();
+    this.write(chunk);
+  }
+
   /** Puts an encoded frame behind what is already due. */
   write(chunk: Buffer): void {
     if (this.#isOver) return;

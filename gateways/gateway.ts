@@ -419,7 +419,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     const verdict = connection.session.deliver(row);
     if (verdict === 'none') return;
     this.#deliveries++;
-    connection.write(row.chunk(connection.socket.format, verdict));
+    connection.pass(row.chunk(connection.socket.format, verdict));
   }
 
   #conversation(at: number, slab: Slab): void {
@@ -446,7 +446,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       )) {
         if (!connection.session.takesReceipts()) continue;
         const { format } = connection.socket;
-        connection.write((chunks[format] ??= encodeFrame(format, frame)));
+        connection.pass((chunks[format] ??= encodeFrame(format, frame)));
       }
   }
 

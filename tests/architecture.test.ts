@@ -200,7 +200,9 @@ function roomOf(path: string): Room {
 /** Tests and the suites that they share may import what they judge. */
 function isTest(path: string): boolean {
   return (
-    /\.test\.tsx?$|(link|store|wal|state)-contract\.ts$|\/(testing|test-kit)(\/|\.ts$)|^clients\/web\/dev\//.test(path) ||
+    /\.test\.tsx?$|(link|store|wal|state)-contract\.ts$|\/(testing|test-kit)(\/|\.ts$)|^clients\/web\/dev\//.test(
+      path,
+    ) ||
     path.endsWith('websocket/contract.ts') ||
     path.startsWith('tests/')
   );

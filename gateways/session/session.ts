@@ -109,6 +109,11 @@ export class Session {
     return this.#isCongested;
   }
 
+  /** Whether something waits to be done. */
+  get hasEffects(): boolean {
+    return this.#effects.length > 0;
+  }
+
   /** What is to be done now, in order; the session forgets it. */
   takeEffects(): readonly Effect[] {
     const effects = this.#effects;

@@ -51,7 +51,7 @@ export class ServerUnderTest {
         PARLEY_LOG_LEVEL: 'info',
         PARLEY_PASSWORD_MEMORY_KIB: '64',
         PARLEY_WAL_SEGMENT_BYTES: String(8 * 1024 * 1024),
-        PARLEY_WAL_RESERVE_BYTES: '0',
+        PARLEY_WAL_RESERVE_BYTES: String(1024 * 1024),
         ...this.#env,
         ...more,
       },
