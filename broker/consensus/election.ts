@@ -65,6 +65,10 @@ export class Election {
     if (!this.#votes.has(from)) this.#votes.set(from, isGranted);
   }
 
+  hasVoteOf(id: ReplicaId): boolean {
+    return this.#votes.has(id);
+  }
+
   outcome(configuration: Configuration): VoteOutcome {
     return voteOutcome(configuration, this.#votes);
   }

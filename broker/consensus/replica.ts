@@ -209,6 +209,8 @@ export class Replica {
 
   /** Who may not stand must still forget a leader that is gone, or it would refuse every vote. */
   #missLeader(): void {
+    // Its own disk is slow: nobody was asked yet, and a later term would wait as long.
+    if (this.#role === 'candidate' && !this.#election.hasVoteOf(this.id)) return;
     if (this.#mayLead()) this.campaign();
     else if (this.#leader !== NOBODY) this.#become('follower', this.#term, NOBODY);
   }
