@@ -318,9 +318,12 @@ export class ConversationLog {
   }
 
   #moveHead(row: LogRow, message: Message | undefined, isMine: boolean, me: UserId): void {
-    const head = this.resource.head ?? 0;
-    if (row.sequence <= head) return;
     const countable = isCountable(row.body);
+    // The resource may have come ahead of the row, with or without its preview.
+    const lastSequence = this.resource.lastMessage?.sequence ?? 0;
+    if (countable && message !== undefined && row.sequence > lastSequence)
+      this.resource = { ...this.resource, lastMessage: message };
+    if (row.sequence <= (this.resource.head ?? 0)) return;
     const mentions = (row.body?.message?.text?.entities ?? []).some(
       (each) => each.type === 'mention_all' || (each.type === 'mention' && each.userId === me),
     );
@@ -328,7 +331,6 @@ export class ConversationLog {
       ...this.resource,
       head: row.sequence,
       messageCount: (this.resource.messageCount ?? 0) + (countable ? 1 : 0),
-      ...(countable && message !== undefined ? { lastMessage: message } : {}),
     };
     if (!isMine && countable)
       this.unread = withArrival(this.unread, {

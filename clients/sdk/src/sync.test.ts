@@ -343,6 +343,22 @@ describe('sync', () => {
     assert.equal(ana.client.conversations({ filter: 'all', text: 'zz' }).get().total, 0);
   });
 
+  it('a preview stands in the list though its resource came bare and ahead of the row', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    world.server.onFrame = (frame) => {
+      const items = frame.conversations?.items?.map(
+        ({ lastMessage: _lastMessage, ...rest }) => rest,
+      );
+      return [items === undefined ? frame : { conversations: { items } }];
+    };
+    world.server.say(world.server.direct(ANA, BO), BO, 'first words');
+    await world.advance(300);
+    const list = ana.client.conversations({ filter: 'all' });
+    assert.equal(list.get().rows[0]?.last?.text, 'first words');
+    assert.equal(list.get().rows[0]?.unread, 1);
+  });
+
   it('an unknown kind shows its fallback, an unknown frame is no trouble (CLIENT §4 43)', async () => {
     const world = new World();
     const ana = await world.started(ANA);

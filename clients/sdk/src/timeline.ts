@@ -341,7 +341,8 @@ export class WindowTimeline implements Timeline {
     if (this.#fills >= FILLS_MAX) return;
     const log = this.#core.log(this.#owner.id);
     if (log === undefined || !log.isOnServer || log.resource.me?.role === '') return;
-    const hole = this.#holes().at(-1);
+    // The hole above the window waits for somebody to scroll there, unless the window is nearly empty.
+    const hole = this.#holes().findLast((each) => each.through >= this.#from);
     const isThin = this.#messages.size < PAGE_ROWS && this.#from > log.first;
     if (hole === undefined && !isThin) return;
     this.#isFilling = true;

@@ -116,7 +116,10 @@ class IdbStore implements StorePort {
         store.getAllKeys(bounds, limit),
         store.getAll(bounds, limit),
       ]);
-      return keys.map((key, i) => ({ key: key as unknown as StoreKey, value: values[i] }));
+      return keys.map((key, i) => ({
+        key: key as unknown as StoreKey,
+        value: values[i] as unknown,
+      }));
     }
     const pairs: StoredPair[] = [];
     let cursor = await store.openCursor(bounds, 'prev');
