@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'append-aba',
-    fault: 'the end of an older write proves a newer one durable (etcd async storage, ABA)',
+    fault: 'the end of an older write proves a newer one durable (the append ABA of etcd)',
     file: 'raft-log',
     find: 'if (generation !== this.#generation) return;',
     replace: '',
