@@ -7,40 +7,22 @@
  * format and put into the batches of its connections; when the turn ends every connection with
  * something due gets it in one WebSocket message.
  */
-import { ByteReader, hex } from '../core/bytes.ts';
+import { hex } from '../core/bytes.ts';
 import type { Clock, Random, Timer, Timers } from '../core/clock.ts';
 import { ParleyError, toParleyError, type Reason } from '../core/errors.ts';
 import { encodeId, newRawId } from '../core/ids.ts';
-import { decodeAccountEvent, decodeReceipts } from '../core/link-payload.ts';
 import type { Link } from '../core/link.ts';
 import type { Logger, Metered, MetricSample } from '../core/observe.ts';
 import { payloadHash } from '../core/payload-hash.ts';
-import {
-  extraAt,
-  flagsAt,
-  handleAt,
-  idAt,
-  payloadAt,
-  positionAt,
-  RECORD,
-  shardAt,
-  type RecordKind,
-  type Slab,
-} from '../core/record.ts';
-import { RowView } from '../core/row.ts';
-import { codecOf } from '../proto/codec.ts';
-import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
+import { FanOut } from './fan-out.ts';
 import { Feed } from './feed.ts';
 import { KnownUsers } from './known-users.ts';
-import { methodNamed, refusalOf } from './methods.ts';
 import type { Origins } from './origins.ts';
 import type { IdentityPort, TokenVerifier } from './ports.ts';
+import { contentBytes, readRequest } from './request-codecs.ts';
 import { RoutineRunner } from './routine-runner.ts';
 import { Routes } from './routes.ts';
-import { RowFrames } from './row-frames.ts';
-import { receiptsFrame } from './receipt-frames.ts';
-import type { MethodName } from './session/method-names.ts';
 import type { SessionLimits } from './session/limits.ts';
 import { Session } from './session/session.ts';
 import type { Effect, Surroundings } from './session/session-contract.ts';
@@ -53,7 +35,7 @@ import {
   type SocketAcceptor,
   type SocketEvents,
 } from './websocket/socket.ts';
-import { Batch, encodeFrame, type Format } from './wire.ts';
+import { Batch, type Format } from './wire.ts';
 import { Wheel } from './wheel.ts';
 
 export interface GatewayOptions {
@@ -75,8 +57,6 @@ export interface GatewayOptions {
   readonly origins: Origins;
 }
 
-const REMOVED = 1;
-const LARGE_GROUP = 1;
 const VERIFICATIONS_MAX = 10_000;
 const DRAIN_SPREAD_MS = 2000;
 
@@ -89,6 +69,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   readonly #routes = new Routes();
   readonly #feed: Feed;
   readonly #connections = new Set<Connection>();
+  readonly #fanOut: FanOut;
   readonly #wheel: Wheel<Connection>;
   #dirty: Connection[] = [];
   #roots: Partial<Record<Format, Batch>> = {};
@@ -96,8 +77,6 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   #wheelTimer: Timer | undefined;
   #verifying = 0;
   #isDraining = false;
-  #deliveries = 0;
-  #rows = 0;
   readonly #closes = new Map<string, number>();
 
   constructor(options: GatewayOptions) {
@@ -105,12 +84,20 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     this.#feed = new Feed(options.shardCount);
     this.#wheel = new Wheel(options.clock.monotonicMs());
     this.users = new KnownUsers(options.identity, options.timers);
+    this.#fanOut = new FanOut({
+      routes: this.#routes,
+      feed: this.#feed,
+      log: options.log,
+      nowMs: () => this.nowMs(),
+      resync: () => this.#resync(),
+      revoke: (user, session) => this.revoke(user, session),
+    });
     this.#link = new StoreLink({
       connect: options.connectStore,
       clock: options.clock,
       timers: options.timers,
       log: options.log,
-      pushed: (kind, at, slab) => this.#pushed(kind, at, slab),
+      pushed: (kind, at, slab) => this.#fanOut.record(kind, at, slab),
       slabDone: () => this.#armFlush(),
       connected: (isFirst) => this.#connected(isFirst),
     });
@@ -248,7 +235,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
         return this.runner.run(
           effect.routine,
           (outcome) => this.#answer(connection, effect.done, outcome),
-          connection.socket.address,
+          { address: connection.socket.address, stepped: () => connection.perform() },
         );
       case 'send':
         return this.#link.command(effect.command, (outcome) =>
@@ -293,8 +280,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       gauge('connections', 'Live WebSocket connections', this.#connections.size),
       gauge('users', 'Users with a live connection', this.#routes.userCount),
       gauge('routines', 'Calls and resumes under way', this.runner.runningCount),
-      counter('rows', 'Rows fanned out', this.#rows),
-      counter('deliveries', 'Rows and heads written to connections', this.#deliveries),
+      ...this.#fanOut.metrics(),
       ...closes,
       ...this.#link.metrics(),
     ];
@@ -343,7 +329,6 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
 
   #surroundings(): Surroundings {
     const { clock, epoch, hashKey, limits, featureLevel, features, shardCount } = this.#options;
-    const contents = codecOf(ContentSchema);
     return {
       limits,
       featureLevel,
@@ -352,7 +337,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       epoch: () => epoch,
       wallMs: () => clock.nowMs(),
       feedPositions: () => this.#feed.positions,
-      contentBytes: (content) => contents.encode(content),
+      contentBytes: (content) => contentBytes(content),
       payloadHash: (clientMessageId, body) => payloadHash(hashKey, clientMessageId, body),
       newUuid: () => newRawId(clock.nowMs()),
       readRequest: (method, request) => readRequest(method, request),
@@ -375,102 +360,6 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       connection.session.resync(nowMs);
       connection.perform();
     }
-  }
-
-  #pushed(kind: RecordKind, at: number, slab: Slab): void {
-    switch (kind) {
-      case RECORD.row:
-        return this.#row(at, slab);
-      case RECORD.conversation:
-        return this.#conversation(at, slab);
-      case RECORD.receipts:
-        return this.#receipts(at, slab);
-      case RECORD.progress:
-        return this.#feed.progress(shardAt(slab, at), positionAt(slab, at));
-      case RECORD.resync:
-        return this.#resync();
-      case RECORD.account:
-        return this.#account(at, slab);
-      case RECORD.typingOut:
-        return this.#typing(at, slab);
-      default:
-        this.#options.log.warn('a record of a kind that gateways do not take', { kind });
-    }
-  }
-
-  #row(at: number, slab: Slab): void {
-    const payload = payloadAt(slab, at);
-    const handles = handlesOf(payload);
-    const isLargeGroup = (flagsAt(slab, at) & LARGE_GROUP) !== 0;
-    const row = new RowFrames(new RowView(payload, handles.end), {
-      conversation: idAt(slab, at),
-      epoch: extraAt(slab, at),
-      head: positionAt(slab, at),
-      isLargeGroup,
-    });
-    this.#rows++;
-    this.#feed.saw(row.conversationId, row.timeMs, isLargeGroup);
-    for (let i = 0; i < handles.count; i++)
-      for (const connection of this.#routes.connectionsOf(handles.view.getUint32(4 + i * 4, true)))
-        this.#deliver(connection, row);
-  }
-
-  #deliver(connection: Connection, row: RowFrames): void {
-    const verdict = connection.session.deliver(row);
-    if (verdict === 'none') return;
-    this.#deliveries++;
-    connection.pass(row.chunk(connection.socket.format, verdict));
-  }
-
-  #conversation(at: number, slab: Slab): void {
-    const conversationId = encodeId('cnv', idAt(slab, at));
-    const isRemoved = (flagsAt(slab, at) & REMOVED) !== 0;
-    const bytes = isRemoved ? undefined : payloadAt(slab, at);
-    for (const connection of this.#routes.connectionsOf(handleAt(slab, at)).slice()) {
-      connection.session.conversation(conversationId, bytes);
-      connection.perform();
-    }
-  }
-
-  #receipts(at: number, slab: Slab): void {
-    const payload = payloadAt(slab, at);
-    const handles = handlesOf(payload);
-    const conversationId = encodeId('cnv', idAt(slab, at));
-    const receipts = decodeReceipts(new ByteReader(payload, handles.end));
-    if (receipts.is === 'peer') this.#feed.saw(conversationId, receipts.timeMs, false);
-    const frame = receiptsFrame(conversationId, receipts);
-    const chunks: Partial<Record<Format, Buffer>> = {};
-    for (let i = 0; i < handles.count; i++)
-      for (const connection of this.#routes.connectionsOf(
-        handles.view.getUint32(4 + i * 4, true),
-      )) {
-        if (!connection.session.takesReceipts()) continue;
-        const { format } = connection.socket;
-        connection.pass((chunks[format] ??= encodeFrame(format, frame)));
-      }
-  }
-
-  #account(at: number, slab: Slab): void {
-    const event = decodeAccountEvent(payloadAt(slab, at));
-    const [connection] = this.#routes.connectionsOf(handleAt(slab, at));
-    const user = connection?.session.caller?.user;
-    if (user !== undefined) this.revoke(user, event.session);
-  }
-
-  #typing(at: number, slab: Slab): void {
-    const payload = payloadAt(slab, at);
-    const handles = handlesOf(payload);
-    const conversationId = encodeId('cnv', idAt(slab, at));
-    const userId = encodeId('usr', payload.subarray(handles.end, handles.end + 16));
-    const isTyping = payload[handles.end + 16] === 1;
-    const nowMs = this.nowMs();
-    for (let i = 0; i < handles.count; i++)
-      for (const connection of this.#routes.connectionsOf(
-        handles.view.getUint32(4 + i * 4, true),
-      )) {
-        connection.session.typing({ conversationId, userId }, isTyping, nowMs);
-        connection.perform();
-      }
   }
 
   // ---- the turn
@@ -497,29 +386,5 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       // A socket that neither drains nor closes is looked at here too.
       connection.drained();
     });
-  }
-}
-
-interface Handles {
-  readonly count: number;
-  readonly view: DataView;
-  /** Where they end within the payload. */
-  readonly end: number;
-}
-
-function handlesOf(payload: Uint8Array): Handles {
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  const count = view.getUint32(0, true);
-  return { count, view, end: 4 + count * 4 };
-}
-
-/** A call's request: bytes in protobuf frames, a JSON value in JSON ones. */
-function readRequest(method: MethodName, request: unknown): unknown {
-  const { input } = methodNamed(method);
-  try {
-    if (request instanceof Uint8Array) return input.decode(request);
-    return input.fromJson(request ?? {});
-  } catch (error) {
-    throw refusalOf(error);
   }
 }

@@ -24,9 +24,17 @@ type Outcome = (outcome: unknown) => void;
 interface Started {
   readonly routine: Routine<unknown>;
   readonly done: Outcome;
+  readonly context: RunContext;
+}
+
+export interface RunContext {
   /** Of the peer, for the identity service's own limits. */
   readonly address: string;
+  /** The routine waits for answers: what it has pushed until then can go out. */
+  readonly stepped?: () => void;
 }
+
+const NO_CONTEXT: RunContext = { address: '' };
 
 const RUNNING_MAX = 2048;
 const WAITING_MAX = 131_072;
@@ -41,8 +49,8 @@ export class RoutineRunner {
   }
 
   /** `done` gets the routine's result or a ParleyError, exactly once. */
-  run(routine: Routine<unknown>, done: Outcome, address = ''): void {
-    const started = { routine, done, address };
+  run(routine: Routine<unknown>, done: Outcome, context: RunContext = NO_CONTEXT): void {
+    const started = { routine, done, context };
     if (this.#running < RUNNING_MAX) this.#begin(started);
     else if (!this.#waiting.push(started))
       done(new ParleyError('OVERLOADED', 'too much is under way', {}, { retryAfterMs: 1000 }));
@@ -69,6 +77,7 @@ export class RoutineRunner {
     }
     if (next.done === true) return this.#finish(started, next.value);
     this.#perform(next.value, started);
+    started.context.stepped?.();
   }
 
   #finish(started: Started, outcome: unknown): void {
@@ -100,7 +109,7 @@ export class RoutineRunner {
     };
     if (asks.length === 0) this.#step(started, (routine) => routine.next([]));
     for (const [i, ask] of asks.entries())
-      this.#ask(ask, started.address, (outcome) => settle(i, outcome));
+      this.#ask(ask, started.context.address, (outcome) => settle(i, outcome));
   }
 
   #ask(ask: Ask, address: string, done: Outcome): void {

@@ -8,9 +8,20 @@ import { BODY_KIND, ROW_FLAG, type RowView } from '../core/row.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
 import type { RowEvent, ServerFrame } from './session/session-contract.ts';
+import { rowFrameJson, rowFrameProto, textOfContent } from './hot-frames.ts';
 import { encodeFrame, type Format } from './wire.ts';
 
 export type RowForm = 'full' | 'stub' | 'head';
+
+interface RowTexts {
+  readonly sequence: number;
+  readonly timeMs: number;
+  readonly senderUserId: string;
+  readonly senderDeviceId: string;
+  readonly outboxId: string;
+  readonly clientSeq: number;
+  readonly clientMessageId: string;
+}
 
 const contents = codecOf(ContentSchema);
 
@@ -24,10 +35,11 @@ export class RowFrames implements RowEvent {
   readonly device: Uint8Array;
   readonly outbox: Uint8Array;
   readonly clientMessageId: Uint8Array;
-  readonly #row: RowView;
+  readonly #view: RowView;
   readonly #conversation: Uint8Array;
   readonly #encoded: Partial<Record<`${Format}-${RowForm}`, Buffer>> = {};
   #body: Uint8Array | undefined;
+  #texts: RowTexts | undefined;
 
   /** Reads the row in place: valid, and to be encoded, before its slab is given back. */
   constructor(
@@ -39,7 +51,7 @@ export class RowFrames implements RowEvent {
       readonly isLargeGroup: boolean;
     },
   ) {
-    this.#row = row;
+    this.#view = row;
     this.#conversation = place.conversation;
     this.conversationId = encodeId('cnv', place.conversation);
     this.epoch = place.epoch;
@@ -56,20 +68,23 @@ export class RowFrames implements RowEvent {
     const key = `${format}-${form}` as const;
     const known = this.#encoded[key];
     if (known !== undefined) return known;
-    const made = encodeFrame(format, form === 'head' ? this.#headFrame() : this.#rowFrame(form));
+    const made = form === 'head' ? encodeFrame(format, this.#headFrame()) : this.#row(format, form);
     this.#encoded[key] = made;
     return made;
   }
 
-  #rowFrame(form: 'full' | 'stub'): ServerFrame {
+  #row(format: Format, form: 'full' | 'stub'): Buffer {
     const { conversationId, epoch, head } = this;
-    const row = { ...this.#fields(), ...(form === 'full' ? this.#bodyField() : {}) };
-    return { rows: { items: [{ conversationId, epoch, head, rows: [row] }] } };
+    const isBare = form === 'stub' || this.#view.has(ROW_FLAG.redacted);
+    const body = isBare ? undefined : this.#bodyBytes();
+    const parts = { conversationId, epoch, head, ...this.#fields(), body };
+    if (format === 'proto') return rowFrameProto(parts);
+    return rowFrameJson(parts, body === undefined ? undefined : contentJson(body));
   }
 
   /** The head after this row. The message is told only when this row is one. */
   #headFrame(): ServerFrame {
-    const row = this.#row;
+    const row = this.#view;
     const { conversationId, epoch, head, sequence, timeMs } = this;
     const lastMessage = row.has(ROW_FLAG.countable)
       ? {
@@ -85,16 +100,13 @@ export class RowFrames implements RowEvent {
     return { heads: { items: [item] } };
   }
 
-  #fields(): {
-    sequence: number;
-    timeMs: number;
-    senderUserId: string;
-    senderDeviceId: string;
-    outboxId: string;
-    clientSeq: number;
-    clientMessageId: string;
-  } {
-    const row = this.#row;
+  #fields(): RowTexts {
+    this.#texts ??= this.#readFields();
+    return this.#texts;
+  }
+
+  #readFields(): RowTexts {
+    const row = this.#view;
     const hasOutbox = row.has(ROW_FLAG.outbox);
     return {
       sequence: this.sequence,
@@ -107,12 +119,8 @@ export class RowFrames implements RowEvent {
     };
   }
 
-  #bodyField(): { body?: Uint8Array } {
-    return this.#row.has(ROW_FLAG.redacted) ? {} : { body: this.#bodyBytes() };
-  }
-
   #bodyBytes(): Uint8Array {
-    this.#body ??= contentBytesOf(this.#row);
+    this.#body ??= contentBytesOf(this.#view);
     return this.#body;
   }
 }
@@ -133,3 +141,10 @@ const AIMED: ReadonlySet<number> = new Set([
   BODY_KIND.reaction,
   BODY_KIND.pin,
 ]);
+
+/** A content as JSON text. */
+function contentJson(body: Uint8Array): string {
+  const text = textOfContent(body);
+  if (text !== undefined) return `{"message":{"text":{"body":${JSON.stringify(text)}}}}`;
+  return JSON.stringify(contents.toJson(body));
+}

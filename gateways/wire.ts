@@ -8,6 +8,7 @@ import { ParleyError } from '../core/errors.ts';
 import { encodeId, messageIdRaw } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ClientFrameSchema, ServerFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
+import { commitFrameJson, commitFrameProto } from './hot-frames.ts';
 import { methodNamed, refusalOf } from './methods.ts';
 import type { MethodName } from './session/method-names.ts';
 import { FRAME_BYTES_MAX } from './session/limits.ts';
@@ -66,18 +67,11 @@ export interface CommitFrame {
 
 /** The reply to a send. */
 export function encodeCommit(format: Format, frame: CommitFrame): Buffer {
-  const { sequence, timeMs, queued, replayed } = frame.commit;
-  const { conversationId, id } = frame;
+  const { conversationId, id, commit } = frame;
+  const { sequence, timeMs, queued, replayed } = commit;
   const messageId = encodeId('msg', messageIdRaw(timeMs, sequence, frame.conversation));
-  if (format === 'proto')
-    return encodeFrame(format, {
-      id,
-      commit: { conversationId, sequence, messageId, timeMs, queued, replayed },
-    });
-  const more = (queued > 0 ? `,"queued":${queued}` : '') + (replayed ? ',"replayed":true' : '');
-  return Buffer.from(
-    `{"id":${id},"commit":{"conversationId":"${conversationId}","sequence":${sequence},"messageId":"${messageId}","timeMs":${timeMs}${more}}}`,
-  );
+  const parts = { id, conversationId, sequence, messageId, timeMs, queued, replayed };
+  return format === 'proto' ? commitFrameProto(parts) : commitFrameJson(parts);
 }
 
 function readJson(data: Buffer, reader: FrameReader): void {

@@ -80,7 +80,9 @@ export class Progress implements ResumeSink {
 
   /** The device has listed everything through this connection: from here on its tokens count. */
   listed(position: Position): void {
-    if (this.#base === undefined && !this.#hasHole) this.#base = position;
+    if (this.#base !== undefined || this.#hasHole) return;
+    this.#base = position;
+    this.#armToken();
   }
 
   /** True = the row waits: its conversation is being caught up. */
@@ -95,7 +97,7 @@ export class Progress implements ResumeSink {
   wrote(): void {
     if (this.#hasWritten) return;
     this.#hasWritten = true;
-    this.#tokenDueMs = this.#lastTokenMs + TOKEN_INTERVAL_MS;
+    this.#armToken();
   }
 
   /** The feed has a hole: what this connection was told may be incomplete. */
@@ -157,10 +159,15 @@ export class Progress implements ResumeSink {
         }
         this.#base = outcome as Position;
         this.#hasHole = this.#hasNewHole;
-        this.wrote();
+        this.#hasWritten = true;
+        this.#armToken();
         if (this.#hasHole) this.#check(endMs);
       },
     });
+  }
+
+  #armToken(): void {
+    this.#tokenDueMs = this.#lastTokenMs + TOKEN_INTERVAL_MS;
   }
 
   /** Without a base it stands for nothing: a device that lost its place is told everything again. */

@@ -47,10 +47,10 @@ export class Typing {
 
   /** Those whose notice was not renewed; they are forgotten. */
   lapsed(nowMs: number): readonly { conversationId: string; userId: string }[] {
-    const gone: Typer[] = [];
+    const gone: { conversationId: string; userId: string }[] = [];
     for (const [key, typer] of this.#typers) {
       if (typer.lapseMs > nowMs) continue;
-      gone.push(typer);
+      gone.push({ conversationId: typer.conversationId, userId: typer.userId });
       this.#typers.delete(key);
     }
     return gone;

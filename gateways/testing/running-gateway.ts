@@ -4,7 +4,8 @@ import { Gateway } from '../gateway.ts';
 import { Origins } from '../origins.ts';
 import { DEFAULT_LIMITS, type SessionLimits } from '../session/limits.ts';
 import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from './real-time.ts';
-import { TINY_EPOCH, TINY_SHARDS, TinyBroker } from './tiny-broker.ts';
+import { TinyBroker } from './tiny-broker.ts';
+import { TINY_EPOCH, TINY_SHARDS } from './tiny-views.ts';
 import { TinyIdentity } from './tiny-identity.ts';
 
 export interface RunningGateway {

@@ -12,8 +12,8 @@ import {
   type SendCommand,
 } from '../../core/command.ts';
 import { ParleyError, isReason } from '../../core/errors.ts';
-import { encodeFacts, ROLE, ROLES, type Facts } from '../../core/facts.ts';
-import { encodeId, encodeUuid, messageIdRaw, slotOf } from '../../core/ids.ts';
+import { encodeFacts, ROLE, type Facts } from '../../core/facts.ts';
+import { encodeId, slotOf } from '../../core/ids.ts';
 import {
   encodeAccountEvent,
   encodeError,
@@ -38,38 +38,20 @@ import {
 } from '../../core/record.ts';
 import { BODY_KIND, encodeRow, ROW_FLAG, RowView } from '../../core/row.ts';
 import { queryNamed } from '../methods.ts';
-import { contentBytesOf } from '../row-frames.ts';
 import { linkedPair } from './linked-pair.ts';
-
-export const TINY_EPOCH = 1_700_000_000;
-export const TINY_SHARDS = 4;
-const LARGE_MEMBERS = 100;
-
-interface TinyMember {
-  readonly user: Uint8Array;
-  role: number;
-  joinSequence: number;
-  delivered: number;
-  read: number;
-}
-
-interface TinyConversation {
-  readonly raw: Uint8Array;
-  readonly isDirect: boolean;
-  readonly creator: Uint8Array;
-  name: string;
-  isClosed: boolean;
-  version: number;
-  readonly members: Map<string, TinyMember>;
-  readonly left: Set<string>;
-  readonly rows: Uint8Array[];
-  readonly windows: Map<string, { hash: string; sequence: number; timeMs: number }>;
-  readonly lastAccepted: Map<string, number>;
-  lastIndex: number;
-  lastTimeMs: number;
-}
-
-type Shape = Record<string, unknown>;
+import {
+  idsOf,
+  joinIds,
+  LARGE_MEMBERS,
+  memberShape,
+  messagesOf,
+  rowShape,
+  TINY_EPOCH,
+  TINY_SHARDS,
+  shownTo,
+  type Shape,
+  type TinyConversation,
+} from './tiny-views.ts';
 
 export class TinyBroker {
   readonly conversations: Map<string, TinyConversation> = new Map();
@@ -131,7 +113,7 @@ export class TinyBroker {
   seedGroup(raw: Uint8Array, users: readonly Uint8Array[]): void {
     const [creator = NO_ID] = users;
     const made = this.#make(raw, false, creator);
-    for (const user of users) this.#join(made, user, ROLE.member);
+    for (const user of users) this.#joinIds(made, user, ROLE.member);
   }
 
   #record(at: number, slab: Slab): void {
@@ -215,8 +197,8 @@ export class TinyBroker {
         return { sequence: 1, timeMs: known.lastTimeMs, queued: 0, replayed: true };
       const made = this.#make(command.key, false, command.caller);
       made.name = command.name;
-      this.#join(made, command.caller, ROLE.owner);
-      for (const user of command.members) this.#join(made, user, ROLE.member);
+      this.#joinIds(made, command.caller, ROLE.owner);
+      for (const user of command.members) this.#joinIds(made, user, ROLE.member);
       const users = [command.caller, ...command.members];
       const facts: Facts = { is: 'created', name: command.name, users };
       return this.#append(made, { facts, kind: BODY_KIND.created, by: command.caller });
@@ -231,7 +213,7 @@ export class TinyBroker {
     const by = command.caller;
     switch (command.kind) {
       case COMMAND_KIND.addMembers:
-        for (const user of command.users) this.#join(c, user, command.role);
+        for (const user of command.users) this.#joinIds(c, user, command.role);
         return this.#append(c, {
           kind: BODY_KIND.member,
           by,
@@ -303,8 +285,8 @@ export class TinyBroker {
     }
     if (c === undefined && isDirect) {
       c = this.#make(send.key, true, send.caller);
-      this.#join(c, send.caller, ROLE.member);
-      this.#join(c, send.peer, ROLE.member);
+      this.#joinIds(c, send.caller, ROLE.member);
+      this.#joinIds(c, send.peer, ROLE.member);
     }
     c = this.#of(send.key, send.caller);
     if (c.isClosed) throw new ParleyError('CONVERSATION_CLOSED', 'closed');
@@ -441,7 +423,7 @@ export class TinyBroker {
     return made;
   }
 
-  #join(c: TinyConversation, user: Uint8Array, role: number): void {
+  #joinIds(c: TinyConversation, user: Uint8Array, role: number): void {
     const key = hex(user);
     if (c.members.has(key)) return;
     c.members.set(key, {
@@ -454,7 +436,7 @@ export class TinyBroker {
     this.#account(key).push({ conversation: c.raw, joined: true });
     const handle = this.#routes.get(key);
     if (handle === undefined || c.isDirect) return;
-    const bytes = queryNamed('Conversations.Get').output.encode(this.#viewOf(c, key) as never);
+    const bytes = queryNamed('Conversations.Get').output.encode(shownTo(c, key) as never);
     this.#write({ kind: RECORD.conversation, handle, id: c.raw }, bytes);
   }
 
@@ -503,9 +485,9 @@ export class TinyBroker {
         return { shards: (asked['shards'] as Shape[]).map((shard) => this.#changed(shard)) };
       case 'Link.Views':
         return {
-          conversations: ids(asked['conversations'] as Uint8Array).flatMap((raw) => {
+          conversations: idsOf(asked['conversations'] as Uint8Array).flatMap((raw) => {
             const c = this.conversations.get(hex(raw));
-            return c?.members.has(hex(user)) === true ? [this.#viewOf(c, hex(user))] : [];
+            return c?.members.has(hex(user)) === true ? [shownTo(c, hex(user))] : [];
           }),
           recent: [],
         };
@@ -519,9 +501,9 @@ export class TinyBroker {
     const head = c.rows.length;
     switch (method) {
       case 'Conversations.Get':
-        return this.#viewOf(c, hex(user));
+        return shownTo(c, hex(user));
       case 'Messages.List':
-        return { messages: this.#messages(c, asked), asOf: head, first: 1, head };
+        return { messages: messagesOf(c, asked), asOf: head, first: 1, head };
       case 'Messages.ListRows':
         return { rows: c.rows.map(rowShape), head, cursor: { epoch: TINY_EPOCH, sequence: head } };
       case 'Link.CatchUp': {
@@ -537,8 +519,8 @@ export class TinyBroker {
       }
       case 'Sync.SyncConversation':
         return {
-          messages: this.#messages(c, {}),
-          conversation: this.#viewOf(c, hex(user)),
+          messages: messagesOf(c, {}),
+          conversation: shownTo(c, hex(user)),
           cursor: { epoch: TINY_EPOCH, sequence: head },
         };
       case 'Messages.ListReceipts': {
@@ -572,7 +554,7 @@ export class TinyBroker {
     for (const [i, entry] of log.entries())
       state.set(hex(entry.conversation), { ...entry, at: i + 1 });
     const pick = (joined: boolean, after: number): Uint8Array =>
-      join(
+      joinIds(
         [...state.values()]
           .filter((e) => e.joined === joined && e.at > after)
           .map((e) => e.conversation),
@@ -589,7 +571,7 @@ export class TinyBroker {
   #changed(question: Shape): Shape {
     const since = Number(question['sinceIndex']);
     const shard = Number(question['shard']);
-    const found = ids(question['conversations'] as Uint8Array)
+    const found = idsOf(question['conversations'] as Uint8Array)
       .map((raw) => this.conversations.get(hex(raw)))
       .filter(
         (c): c is TinyConversation => c !== undefined && (since === 0 || c.lastIndex > since),
@@ -597,106 +579,8 @@ export class TinyBroker {
     return {
       shard,
       askedAtIndex: this.#indexes[shard] ?? 0,
-      changed: join(found.map((c) => c.raw)),
+      changed: joinIds(found.map((c) => c.raw)),
       changeTimeMs: found.map((c) => c.lastTimeMs),
     };
   }
-
-  #messages(c: TinyConversation, asked: Shape): Shape[] {
-    const n = (name: string): number => Number(asked[name] ?? 0);
-    let rows = c.rows
-      .map((bytes) => new RowView(bytes))
-      .filter((row) => row.has(ROW_FLAG.countable));
-    if (n('sequence') > 0) rows = rows.filter((row) => row.sequence === n('sequence'));
-    if (n('after') > 0) rows = rows.filter((row) => row.sequence > n('after'));
-    if (n('before') > 0) rows = rows.filter((row) => row.sequence < n('before'));
-    const limit = n('limit') === 0 ? 50 : n('limit');
-    return (n('after') > 0 ? rows.slice(0, limit) : rows.slice(-limit)).map((row) =>
-      messageShape(row, c.raw),
-    );
-  }
-
-  #viewOf(c: TinyConversation, key: string): Shape {
-    const me = c.members.get(key);
-    const peer = [...c.members].find(([user]) => user !== key)?.[1];
-    const last = c.rows.findLast((bytes) => new RowView(bytes).has(ROW_FLAG.countable));
-    return {
-      conversationId: encodeId('cnv', c.raw),
-      kind: c.isDirect ? 'direct' : 'group',
-      name: c.name,
-      creatorUserId: encodeId('usr', c.creator),
-      memberCount: c.members.size,
-      closed: c.isClosed,
-      epoch: TINY_EPOCH,
-      head: c.rows.length,
-      messageCount: c.rows.length,
-      createTimeMs: 1_800_000_000_000,
-      updateTimeMs: c.lastTimeMs,
-      etag: String(c.version),
-      ...(last === undefined ? {} : { lastMessage: messageShape(new RowView(last), c.raw) }),
-      ...(c.isDirect
-        ? {
-            peerUserId: encodeId('usr', peer?.user ?? me?.user ?? NO_ID),
-            peerDeliveredThrough: peer?.delivered ?? 0,
-            peerReadThrough: peer?.read ?? 0,
-          }
-        : {}),
-      me: {
-        role: ROLES[me?.role ?? 0],
-        historyFrom: 1,
-        readThrough: me?.read ?? 0,
-        deliveredThrough: me?.delivered ?? 0,
-        unreadCount: c.rows
-          .slice(me?.read ?? 0)
-          .filter((bytes) => hex(new RowView(bytes).sender) !== key).length,
-      },
-    };
-  }
-}
-
-function rowShape(bytes: Uint8Array): Shape {
-  const row = new RowView(bytes);
-  return {
-    sequence: row.sequence,
-    timeMs: row.timeMs,
-    senderUserId: encodeId('usr', row.sender),
-    body: contentBytesOf(row),
-  };
-}
-
-function messageShape(row: RowView, conversation: Uint8Array): Shape {
-  return {
-    sequence: row.sequence,
-    timeMs: row.timeMs,
-    senderUserId: encodeId('usr', row.sender),
-    clientMessageId: encodeUuid(row.clientMessageId),
-    content: contentBytesOf(row),
-    changeSequence: row.sequence,
-    messageId: encodeId('msg', messageIdRaw(row.timeMs, row.sequence, conversation)),
-  };
-}
-
-function memberShape(member: TinyMember): {
-  userId: string;
-  role: string;
-  joinTimeMs: number;
-  joinSequence: number;
-} {
-  const role = ROLES[member.role] ?? 'member';
-  return {
-    userId: encodeId('usr', member.user),
-    role,
-    joinTimeMs: 1_800_000_000_000,
-    joinSequence: member.joinSequence,
-  };
-}
-
-function ids(bytes: Uint8Array): Uint8Array[] {
-  return Array.from({ length: bytes.length / 16 }, (_, i) => bytes.slice(i * 16, i * 16 + 16));
-}
-
-function join(raws: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(raws.length * 16);
-  for (const [i, raw] of raws.entries()) out.set(raw, i * 16);
-  return out;
 }

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { afterEach, describe, it } from 'mocha';
+import { encodeId, newRawId } from '../core/ids.ts';
+import { codecOf } from '../proto/codec.ts';
+import { ClientFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
+import { runGateway, type RunningGateway } from './testing/running-gateway.ts';
+import type { Person } from './testing/tiny-identity.ts';
+import type { Socket, SocketEvents } from './websocket/socket.ts';
+import { delimited, type Batch, type Format } from './wire.ts';
+
+const frames = codecOf(ClientFrameSchema);
+
+/** A socket in memory that takes as much as the test wants. */
+class MemorySocket implements Socket {
+  readonly format: Format;
+  readonly address = 'test';
+  readonly batches: Buffer[] = [];
+  bufferedBytes = 0;
+  code = 0;
+  isStalled = false;
+  events!: SocketEvents;
+
+  constructor(format: Format) {
+    this.format = format;
+  }
+  send(batch: Batch): void {
+    const payload = batch.payload();
+    this.batches.push(payload);
+    if (this.isStalled) this.bufferedBytes += payload.length;
+  }
+  close(code: number): void {
+    this.code = code;
+  }
+  tell(frame: object): void {
+    const data =
+      this.format === 'json'
+        ? Buffer.from(JSON.stringify(frame))
+        : delimited(frames.encode(frames.fromJson(frame)));
+    this.events.message(data, this.format === 'json');
+  }
+}
+
+let running: RunningGateway;
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+async function until(what: () => boolean): Promise<void> {
+  for (let i = 0; i < 2000 && !what(); i++) await turn();
+  assert.ok(what(), 'it did not come to pass');
+}
+
+async function connect(person: Person, format: Format = 'json'): Promise<MemorySocket> {
+  const socket = new MemorySocket(format);
+  socket.events = running.gateway.accept(socket, undefined);
+  socket.tell({ id: 1, hello: { token: person.token } });
+  await until(() => socket.batches.length > 0);
+  return socket;
+}
+
+function sendTo(to: string, body: string, id = 5): object {
+  return { id, send: { to, clientMessageId: randomUUID(), body: { message: { text: { body } } } } };
+}
+
+describe('gateway', () => {
+  afterEach(() => running.gateway.stop());
+
+  it('encodes a row once a format and hands the same bytes to every socket', async () => {
+    running = runGateway();
+    const people = Array.from({ length: 20 }, (_, i) => running.identity.person(`u${i}`));
+    const group = newRawId(1);
+    running.broker.seedGroup(
+      group,
+      people.map(({ user }) => user),
+    );
+    const sockets = await Promise.all(
+      people.map((person, i) => connect(person, i % 2 === 0 ? 'json' : 'proto')),
+    );
+    const before = sockets.map((socket) => socket.batches.length);
+    for (let i = 0; i < 5; i++) sockets[0]?.tell(sendTo(encodeId('cnv', group), `m${i}`, 5 + i));
+    await until(() => sockets.every((socket, i) => socket.batches.length > (before[i] ?? 0)));
+    await turn();
+    const last = sockets.map((socket) => socket.batches.at(-1));
+    for (const [i, bytes] of last.entries())
+      if (i > 1) assert.equal(bytes, last[i % 2 === 0 ? 2 : 1]);
+    const rows = JSON.parse(String(last[2])) as object[];
+    assert.equal(rows.length, 5, 'five rows in one WebSocket message');
+  });
+
+  it('a route begins with the first connection of a user and ends with the last', async () => {
+    running = runGateway();
+    const ann = running.identity.person('ann');
+    const other = running.identity.deviceOf(ann.user);
+    const [a, b] = [await connect(ann), await connect(other)];
+    await until(() => running.broker.routed(ann.user));
+    a.events.closed();
+    await turn();
+    await turn();
+    assert.ok(running.broker.routed(ann.user));
+    b.events.closed();
+    await until(() => !running.broker.routed(ann.user));
+    assert.equal(running.gateway.connectionCount, 0);
+  });
+
+  it('a half-open socket is found by its ping, and holds nothing afterwards', async () => {
+    running = runGateway({ pingIntervalMs: 50, pingTimeoutMs: 50 });
+    const ann = running.identity.person('ann');
+    const socket = await connect(ann);
+    await new Promise((resolve) => setTimeout(resolve, 450));
+    assert.equal(socket.code, 4003);
+    assert.equal(running.gateway.connectionCount, 0);
+    await until(() => !running.broker.routed(ann.user));
+  });
+
+  it('a slow reader holds back nobody and is ended at 4 MiB (case 30)', async () => {
+    running = runGateway();
+    const people = ['ann', 'bob', 'cid'].map((name) => running.identity.person(name)) as [
+      Person,
+      Person,
+      Person,
+    ];
+    const group = newRawId(1);
+    running.broker.seedGroup(
+      group,
+      people.map(({ user }) => user),
+    );
+    const [a, slow, c] = (await Promise.all(people.map((person) => connect(person)))) as [
+      MemorySocket,
+      MemorySocket,
+      MemorySocket,
+    ];
+    slow.isStalled = true;
+    const text = 'x'.repeat(7500);
+    for (let i = 0; i < 200; i++) {
+      a.tell(sendTo(encodeId('cnv', group), text, 10 + i));
+      await turn();
+    }
+    await until(() => c.batches.join('').split('"sequence":').length > 200);
+    assert.ok(slow.bufferedBytes < 1024 * 1024 + 200_000, String(slow.bufferedBytes));
+    slow.bufferedBytes = 0;
+    slow.events.drained();
+    await turn();
+    await turn();
+    assert.match(String(slow.batches.at(-1)), /"gap":\{"scope":"conversation"/);
+    slow.bufferedBytes = 5 * 1024 * 1024;
+    slow.events.drained();
+    assert.equal(slow.code, 4002);
+  });
+
+  it('100,000 random frames neither end it nor make it grow', async () => {
+    running = runGateway({ frameRate: 1e9, frameBurst: 1e9 });
+    const people = Array.from({ length: 8 }, (_, i) => running.identity.person(`u${i}`));
+    let seed = 1;
+    const random = (n: number): number => {
+      seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((seed / 2 ** 32) * n);
+    };
+    const valid = [
+      sendTo(`direct:${people[0]?.userId ?? ''}`, 'hi'),
+      { id: 6, call: { method: 'Sync.ListConversations', request: { pageSize: 3 } } },
+      { receipt: { delivered: [{ conversationId: encodeId('cnv', newRawId(1)), sequence: 3 }] } },
+      { focus: { conversations: [encodeId('cnv', newRawId(1))] } },
+      { typing: { conversationId: encodeId('cnv', newRawId(1)) } },
+      { id: 8, ping: {} },
+    ];
+    const seeds = valid.map((frame) => ({
+      json: Buffer.from(JSON.stringify(frame)),
+      proto: delimited(
+        frames.encode(
+          frames.fromJson({
+            ...frame,
+            ...('call' in frame ? { call: { method: 'Messages.List' } } : {}),
+          }),
+        ),
+      ),
+    }));
+    for (let i = 0, sockets: MemorySocket[] = []; i < 100_000; i++) {
+      const format: Format = random(2) === 0 ? 'json' : 'proto';
+      if (i % 2500 === 0) {
+        for (const socket of sockets) socket.events.closed();
+        sockets = await Promise.all(
+          people.map((person, p) => connect(person, p % 2 === 0 ? 'json' : 'proto')),
+        );
+      }
+      const socket = sockets[random(8)];
+      if (socket === undefined) continue;
+      const original = (seeds[random(seeds.length)] ?? {
+        json: Buffer.alloc(0),
+        proto: Buffer.alloc(0),
+      })[format];
+      const data = Buffer.from(original);
+      for (let flips = random(4); flips > 0; flips--) data[random(data.length)] = random(256);
+      socket.events.message(
+        random(8) === 0 ? data.subarray(0, random(data.length)) : data,
+        socket.format === 'json',
+      );
+      if (i % 500 === 0) await turn();
+      if (i % 2500 === 2499) for (const one of sockets) one.events.closed();
+    }
+    await turn();
+    await until(() => running.gateway.runner.runningCount === 0);
+    assert.equal(running.gateway.connectionCount, 0);
+    const calm = await connect(running.identity.person('calm'));
+    calm.tell({ id: 9, ping: {} });
+    await until(() => String(calm.batches.at(-1)).includes('pong'));
+    const samples = new Map(running.gateway.metrics().map((sample) => [sample.name, sample.value]));
+    assert.equal(samples.get('parley_gateway_connections'), 1);
+    assert.equal(samples.get('parley_gateway_pending_requests'), 0);
+  }).timeout(20_000);
+});

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, it } from 'mocha';
+import { encodeId, newRawId } from '../core/ids.ts';
+import { codecOf } from '../proto/codec.ts';
+import { ServerFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
+import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
+import * as hot from './hot-frames.ts';
+import { delimited } from './wire.ts';
+
+const frames = codecOf(ServerFrameSchema);
+const contents = codecOf(ContentSchema);
+
+const TEXTS = [
+  'hi',
+  'é ✓ 👨‍👩‍👧',
+  'a "quoted" \\ back\nslash\t',
+  'x'.repeat(200),
+  'ü'.repeat(9000),
+];
+
+describe('hot frames', () => {
+  it('a text’s content is what the codec writes, and is read back as that text', () => {
+    for (const body of TEXTS) {
+      const bytes = hot.encodeTextContent(body);
+      assert.deepEqual(
+        Buffer.from(bytes),
+        Buffer.from(contents.encode({ message: { text: { body } } })),
+      );
+      assert.equal(hot.textOfContent(bytes), body);
+    }
+  });
+  it('a content with more than a text, or broken bytes, is left to the codec', () => {
+    const more = [
+      { message: { text: { body: 'x', entities: [{ type: 'bold', length: 1 }] } } },
+      { message: { text: { body: 'x' }, silent: true } },
+      { edit: { target: { sequence: 1 }, message: { text: { body: 'x' } } } },
+      { reaction: { target: { sequence: 1 }, emoji: 'x' } },
+    ];
+    for (const content of more)
+      assert.equal(hot.textOfContent(contents.encode(content)), undefined);
+    assert.equal(hot.textOfContent(Buffer.from([0x0a, 3, 0x0a, 1, 0xff])), undefined);
+    assert.equal(hot.textOfContent(Buffer.from([0x0a, 5, 0x0a, 3, 0x0a, 1, 0xff])), undefined);
+    assert.equal(hot.textOfContent(new Uint8Array(0)), undefined);
+  });
+  it('rows are the bytes and the JSON of the codec, with and without bodies and numbers', () => {
+    const conversationId = encodeId('cnv', newRawId(1));
+    for (const text of TEXTS)
+      for (const sequence of [1, 127, 128, 2 ** 31, 2 ** 40 - 1])
+        for (const isBare of [true, false]) {
+          const body = isBare ? undefined : hot.encodeTextContent(text);
+          const row = {
+            sequence,
+            timeMs: 1_800_000_000_000 + sequence,
+            senderUserId: encodeId('usr', newRawId(2)),
+            senderDeviceId: isBare ? '' : encodeId('dev', newRawId(3)),
+            outboxId: isBare ? '' : randomUUID(),
+            clientSeq: isBare ? 0 : sequence,
+            clientMessageId: randomUUID(),
+            body,
+          };
+          const frame = {
+            rows: {
+              items: [{ conversationId, epoch: 1_700_000_000, head: sequence, rows: [row] }],
+            },
+          };
+          const parts = { conversationId, epoch: 1_700_000_000, head: sequence, ...row };
+          assert.deepEqual(hot.rowFrameProto(parts), delimited(frames.encode(frame)));
+          const json = isBare ? undefined : JSON.stringify({ message: { text: { body: text } } });
+          assert.equal(
+            hot.rowFrameJson(parts, json).toString(),
+            JSON.stringify(frames.toJson(frame)),
+          );
+        }
+  });
+  it('commits are the bytes and the JSON of the codec', () => {
+    for (const replayed of [true, false])
+      for (const [id, sequence, queued] of [
+        [1, 1, 0],
+        [300, 2 ** 33, 499],
+        [2 ** 52, 128, 1],
+      ] as const) {
+        const commit = {
+          conversationId: encodeId('cnv', newRawId(1)),
+          sequence,
+          messageId: encodeId('msg', newRawId(2)),
+          timeMs: 1_800_000_000_000,
+          queued,
+          replayed,
+        };
+        assert.deepEqual(
+          hot.commitFrameProto({ id, ...commit }),
+          delimited(frames.encode({ id, commit })),
+        );
+        const json = JSON.stringify(frames.toJson({ id, commit }));
+        assert.equal(hot.commitFrameJson({ id, ...commit }).toString(), json);
+      }
+  });
+});
