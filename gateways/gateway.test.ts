@@ -4,6 +4,8 @@ import { afterEach, describe, it } from 'mocha';
 import { encodeId, newRawId } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ClientFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
+import { encodeSyncToken } from './session/sync-token.ts';
+import { TINY_EPOCH } from './testing/tiny-views.ts';
 import { runGateway, type RunningGateway } from './testing/running-gateway.ts';
 import type { Person } from './testing/tiny-identity.ts';
 import type { Socket, SocketEvents } from './websocket/socket.ts';
@@ -87,6 +89,26 @@ describe('gateway', () => {
       if (i > 1) assert.equal(bytes, last[i % 2 === 0 ? 2 : 1]);
     const rows = JSON.parse(String(last[2])) as object[];
     assert.equal(rows.length, 5, 'five rows in one WebSocket message');
+  });
+
+  it('a long resume goes out page by page, before the next page is there', async () => {
+    running = runGateway();
+    const ann = running.identity.person('ann');
+    for (let i = 0; i < 120; i++) running.broker.seedGroup(newRawId(i + 1), [ann.user]);
+    const position = { accountSequence: 0, indexes: [] };
+    const syncToken = encodeSyncToken(
+      { epoch: TINY_EPOCH, timeMs: Date.now(), position },
+      ann.user,
+    );
+    const socket = new MemorySocket('json');
+    socket.events = running.gateway.accept(socket, undefined);
+    socket.tell({ id: 1, hello: { token: ann.token, resume: { syncToken } } });
+    await until(() => String(socket.batches.at(-1)).includes('caughtUp'));
+    const pages = socket.batches.filter((batch) => batch.includes('"conversations"'));
+    assert.deepEqual(
+      pages.map((page) => page.toString().split('"conversationId"').length - 1),
+      [50, 50, 20],
+    );
   });
 
   it('a route begins with the first connection of a user and ends with the last', async () => {
