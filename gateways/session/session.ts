@@ -50,7 +50,7 @@ const FRAME_KINDS: readonly FrameKind[] = [
 const PUSHES = ['full', 'heads'] as const;
 const TYPING_STATES = ['typing', 'stopped'] as const;
 const NO_FOCUS: ReadonlySet<string> = new Set();
-/** Frames refused in a row by the rate limit before the connection is ended for it. */
+/** Frames refused by the rate limit, above those granted since, before it ends the connection. */
 const REFUSED_FRAMES_MAX = 1000;
 
 export interface SessionOptions {
@@ -443,7 +443,7 @@ export class Session {
   #admits(id: number, nowMs: number): boolean {
     const waitMs = this.#frames.take(nowMs);
     if (waitMs === 0) {
-      this.#refusedFrames = 0;
+      this.#refusedFrames = Math.max(0, this.#refusedFrames - 1);
       return true;
     }
     this.#refusedFrames++;
