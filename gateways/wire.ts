@@ -3,7 +3,6 @@
  * message; `parley.v1.proto`: one or more varint-delimited frames. Outgoing frames are encoded once
  * and shared by all connections of a format; a batch joins what is due to one socket.
  */
-import { isUtf8 } from 'node:buffer';
 import { ParleyError } from '../core/errors.ts';
 import { encodeId, messageIdRaw } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
@@ -150,11 +149,6 @@ export function delimited(bytes: Uint8Array): Buffer {
   out[width - 1] = left;
   out.set(bytes, width);
   return out;
-}
-
-/** Whether text bytes are well-formed: a carrier that does not check does it here. */
-export function isText(data: Buffer): boolean {
-  return isUtf8(data);
 }
 
 const OPEN = Buffer.from('[');

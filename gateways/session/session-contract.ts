@@ -90,5 +90,3 @@ export interface RowEvent {
 
 /** What a session gets of a row: nothing, all, all but the body, or the conversation's head. */
 export type RowVerdict = 'none' | 'full' | 'stub' | 'head';
-
-export type Receipts = NonNullable<ServerFrame['receipts']>;

@@ -7,7 +7,6 @@ import { ParleyError } from '../../core/errors.ts';
 // Control characters but \t \n, and all surrogates: text without them needs no closer look.
 // oxlint-disable-next-line no-control-regex
 const SUSPECT = /[\u0000-\u0008\u000b-\u001f\ud800-\udfff]/;
-const LETTERS_OF_USERNAMES = /^[a-z0-9._-]{3,50}$/;
 
 export interface TextRule {
   readonly field: string;
@@ -29,10 +28,6 @@ export function checkText(text: string, rule: TextRule): void {
 export function splitsPair(text: string, offset: number): boolean {
   if (offset <= 0 || offset >= text.length) return false;
   return isHigh(text.charCodeAt(offset - 1)) && isLow(text.charCodeAt(offset));
-}
-
-export function isUsername(text: string): boolean {
-  return LETTERS_OF_USERNAMES.test(text);
 }
 
 function codePoints(text: string, field: string): number {

@@ -51,8 +51,3 @@ export function linkedPair(): readonly [Link, Link] {
   b.other = a;
   return [a, b];
 }
-
-/** A Link cut in the middle, as when a store's thread ends. */
-export function cut(link: Link): void {
-  link.close(new ParleyError('SHARD_UNAVAILABLE', 'the store is gone'));
-}
