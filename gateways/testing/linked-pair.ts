@@ -1,5 +1,5 @@
 /** For tests: two ends of a Link inside one thread. Slabs arrive in a later turn, in order. */
-import { ParleyError } from '../../core/errors.ts';
+import type { ParleyError } from '../../core/errors.ts';
 import type { Link, LinkEvents } from '../../core/link.ts';
 import type { Slab } from '../../core/record.ts';
 
