@@ -9,17 +9,27 @@ import { ROOT, setup } from './setup.mjs';
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
+const COMPILERS = ['/usr/bin/gcc', '/usr/bin/cc', '/usr/bin/clang'];
+
 setup();
 const failed = [];
 const leftOut = [];
-suite('unit', [
-  'dist/{proto,core,storage-engine,broker,gateways,services,server,bench,tools}/**/*.test.js',
-  'dist/tests/*.test.js',
-]);
+suite(
+  'unit',
+  [
+    'dist/{proto,core,storage-engine,broker,gateways,services,server,bench,tools}/**/*.test.js',
+    'dist/tests/{,checker/}*.test.js',
+  ],
+  ['--timeout', '10000'],
+);
 suite('sdk', ['clients/sdk/dist-test/**/*.test.js']);
 suite('web', ['dist/clients/web/**/*.test.js']);
 suite('simulation', ['dist/tests/sim/**/*.test.js']);
-suite('system', ['dist/tests/system/**/*.sys.test.js'], ['--timeout', '120000']);
+suite('system', ['dist/tests/system/{,conformance/}*.sys.test.js'], ['--timeout', '120000']);
+if (COMPILERS.some((path) => existsSync(path)))
+  suite('power', ['dist/tests/system/power/*.sys.test.js'], ['--timeout', '120000']);
+else
+  leftOut.push('power cuts: no C compiler on this machine (Debian: apt-get install gcc libc6-dev)');
 if (CHROMIUM.some((path) => existsSync(path)))
   suite('browser', ['dist/tests/browser/**/*.sys.test.js'], ['--timeout', '120000']);
 else leftOut.push('browser tests: no Chromium on this machine (Debian: apt-get install chromium)');

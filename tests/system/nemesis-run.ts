@@ -2,6 +2,7 @@
  * Load against a real server that is killed, or loses its power, again and again; then the chat
  * checker judges everything that all devices did and saw against two complete reads of the logs.
  */
+import assert from 'node:assert/strict';
 import { directConversationRaw, encodeId, parseId } from '../../core/ids.ts';
 import { call, makeGroup, makeUsers, type Account } from '../../bench/accounts.ts';
 import { check, type Verdict } from '../checker/chat-checker.ts';
@@ -69,6 +70,14 @@ export async function runNemesis(options: NemesisOptions): Promise<NemesisReport
   const verdict = check({ events, finals });
   const reconnects = clients.reduce((sum, client) => sum + client.connects - 1, 0);
   return { ...verdict, faults: options.faults, reconnects, unanswered };
+}
+
+/** What a good run looks like; a run that did little proves little. */
+export function judged(report: NemesisReport): void {
+  assert.deepEqual(report.violations, []);
+  assert.equal(report.unanswered, 0, 'every send was answered in the end');
+  assert.ok(report.counts.committed > 100, JSON.stringify(report.counts));
+  assert.ok(report.reconnects > 0);
 }
 
 function idOf(user: Account, to: string): string {

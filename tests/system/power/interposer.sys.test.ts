@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'mocha';
-import { buildInterposer } from './power-cut.ts';
+import { buildInterposer } from '../power-cut.ts';
 
 describe('the power-cut interposer', () => {
   const work = mkdtempSync(join(tmpdir(), 'parley-cut-'));
