@@ -4,6 +4,7 @@ import type { ConversationId, ListMessagesAnswer, Message, Sequence } from './co
 import type { PageRequest } from './core.ts';
 import { coversOf } from './covers.ts';
 import { ClientError } from './errors.ts';
+import { newer } from './message-merge.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
 import type { SavedStore } from './saved-store.ts';
 import type { Sync } from './sync.ts';
@@ -34,6 +35,7 @@ export class History {
     o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
   ): Promise<readonly Message[]> {
     if (o.from > o.through) return [];
+    const unwritten = [...this.#hooks.sync().unwrittenOf(id)];
     const pairs = await this.#store.readCache('messages', {
       from: [id, o.from],
       through: [id, o.through],
@@ -41,7 +43,9 @@ export class History {
       reverse: o.isNewest,
     });
     const messages = pairs.map((pair) => pair.value as Message);
-    return o.isNewest ? messages.reverse() : messages;
+    if (o.isNewest) messages.reverse();
+    unwritten.push(...this.#hooks.sync().unwrittenOf(id));
+    return unwritten.length === 0 ? messages : withUnwritten(messages, unwritten, o);
   }
 
   async readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer> {
@@ -75,4 +79,17 @@ export class History {
       before = oldest.sequence;
     }
   }
+}
+
+function withUnwritten(
+  messages: readonly Message[],
+  unwritten: readonly Message[],
+  o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
+): readonly Message[] {
+  const bySequence = new Map(messages.map((message) => [message.sequence, message]));
+  for (const message of unwritten)
+    if (o.from <= message.sequence && message.sequence <= o.through)
+      bySequence.set(message.sequence, newer(bySequence.get(message.sequence), message));
+  const all = [...bySequence.values()].sort((a, b) => a.sequence - b.sequence);
+  return o.isNewest ? all.slice(-o.limit) : all.slice(0, o.limit);
 }

@@ -55,6 +55,8 @@ export class Sync {
   #queue: SyncEvent[] = [];
   #running: Promise<void> = Promise.resolve();
   #isRunning = false;
+  /** Shown already, and on their way into the cache. */
+  #unwritten: MessageBatch | undefined;
   /** Waiting for their SyncConversation, oldest debt first. */
   readonly #owed = new Set<ConversationId>();
   readonly #busy = new Set<ConversationId>();
@@ -86,6 +88,11 @@ export class Sync {
     }
     this.#queue.push(event);
     if (!this.#isRunning) this.#running = this.#run();
+  }
+
+  /** Messages that a read of the cache may miss by a moment. */
+  unwrittenOf(id: ConversationId): readonly Message[] {
+    return [...(this.#unwritten?.changed().get(id)?.values() ?? [])];
   }
 
   get isListing(): boolean {
@@ -134,6 +141,7 @@ export class Sync {
       await this.#read(need, messages);
     const outcome = newOutcome();
     for (const event of batch) this.machine.step(event, messages, outcome);
+    this.#unwritten = messages;
     this.#hooks.changed(outcome, messages);
     try {
       await this.#store.writeCache(await this.#putsOf(outcome, messages));
@@ -141,6 +149,8 @@ export class Sync {
       // FENCED: a follower goes on showing what it has; nothing of it may be reported.
       if (reasonOf(error) !== 'FENCED') throw error;
       return;
+    } finally {
+      this.#unwritten = undefined;
     }
     this.#hooks.stored(outcome);
     for (const done of outcome.afterwards) done();
@@ -281,12 +291,12 @@ export class Sync {
         if (pageToken === '') break;
       }
     } catch {
-      if (generation === this.#generation && this.#hooks.isReady()) {
-        this.#isListing = false;
+      if (generation !== this.#generation) return;
+      this.#isListing = false;
+      if (this.#hooks.isReady())
         this.#after(SYNC_RETRY_MS, () => {
           this.#list().catch(() => undefined);
         });
-      }
       return;
     }
     if (generation !== this.#generation) return;

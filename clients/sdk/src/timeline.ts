@@ -6,7 +6,7 @@ import type { Place, Timeline, TimelineState } from './client-interface.ts';
 import type { ListMessagesAnswer, Message, Sequence } from './contract.ts';
 import type { Core, PageRequest } from './core.ts';
 import { ClientError, reasonOf } from './errors.ts';
-import { isCountable } from './message-merge.ts';
+import { isCountable, newer } from './message-merge.ts';
 import { holesIn, type Span, spanOf } from './ranges.ts';
 import type { Reason } from './reasons.ts';
 import { Cell, isShallowEqual } from './store.ts';
@@ -33,6 +33,8 @@ export class WindowTimeline implements Timeline {
   readonly #state: Cell<TimelineState>;
   /** The window, by sequence. */
   #messages = new Map<Sequence, Message>();
+  /** Taken while a jump reads, so that what it read does not hide them. */
+  #meanwhile = new Map<Sequence, Message>();
   /** Positions covered; `#through` counts only while the window is not at the end. */
   #from: Sequence = 1;
   #through: Sequence = 0;
@@ -100,6 +102,7 @@ export class WindowTimeline implements Timeline {
 
   async moveTo(place: Place): Promise<void> {
     const jump = ++this.#jump;
+    this.#meanwhile = new Map();
     this.#show('jump');
     try {
       await this.#go(place, jump);
@@ -134,8 +137,9 @@ export class WindowTimeline implements Timeline {
   take(changed: ReadonlyMap<Sequence, Message>): void {
     const me = this.#core.me();
     for (const [sequence, message] of changed) {
+      if (this.#loading === 'jump') this.#meanwhile.set(sequence, message);
       if (sequence < this.#from) continue;
-      if (this.#isAtEnd || sequence <= this.#through) this.#messages.set(sequence, message);
+      if (this.#isWithin(message)) this.#put(message);
       else if (message.senderUserId !== me && isCountable(message.content)) this.#below += 1;
     }
     if (this.#isAtEnd) this.#trim('oldest');
@@ -205,26 +209,26 @@ export class WindowTimeline implements Timeline {
     const span = log === undefined ? undefined : spanOf(log.ranges, sequence);
     if (log === undefined || span === undefined) return this.#latest(jump);
     const half = PAGE_ROWS / 2;
-    const older = await this.#core.readMessages(id, {
+    const earlier = await this.#core.readMessages(id, {
       from: span.from,
       through: sequence,
       limit: half,
       isNewest: true,
     });
-    const newer = await this.#core.readMessages(id, {
+    const later = await this.#core.readMessages(id, {
       from: sequence + 1,
       through: span.through,
       limit: half,
       isNewest: false,
     });
     if (jump !== this.#jump) return;
-    this.#through = newer.length < half ? span.through : (newer.at(-1)?.sequence ?? sequence);
+    this.#through = later.length < half ? span.through : (later.at(-1)?.sequence ?? sequence);
     this.#isAtEnd = this.#through >= log.cursor;
     this.#isFollowing = this.#isAtEnd;
     this.#below = this.#isAtEnd ? 0 : log.head - this.#through;
     this.#replace(
-      [...older, ...newer],
-      older.length < half ? span.from : (older[0]?.sequence ?? sequence),
+      [...earlier, ...later],
+      earlier.length < half ? span.from : (earlier[0]?.sequence ?? sequence),
     );
   }
 
@@ -255,7 +259,7 @@ export class WindowTimeline implements Timeline {
       isNewest: true,
     });
     if (jump !== this.#jump) return;
-    for (const message of messages) this.#messages.set(message.sequence, message);
+    for (const message of messages) this.#put(message);
     const isFull = messages.length >= PAGE_ROWS;
     this.#from = Math.max(log.first, isFull ? (messages[0]?.sequence ?? span.from) : span.from);
     if (!isFull && this.#from > log.first && this.#core.isReady()) await this.#fillTop();
@@ -268,8 +272,7 @@ export class WindowTimeline implements Timeline {
     const answer = await this.#page({ before, limit: PAGE_ROWS });
     const log = this.#core.log(this.#owner.id);
     if (jump !== this.#jump || log === undefined) return;
-    for (const message of answer.messages ?? [])
-      if (!this.#messages.has(message.sequence)) this.#messages.set(message.sequence, message);
+    for (const message of answer.messages ?? []) this.#put(message);
     const isStart = (answer.messages?.length ?? 0) < PAGE_ROWS;
     const oldest = answer.messages?.[0]?.sequence;
     this.#from = Math.min(before, isStart ? log.first : (oldest ?? log.first));
@@ -281,7 +284,7 @@ export class WindowTimeline implements Timeline {
       isNewest: true,
     });
     if (jump !== this.#jump) return;
-    for (const message of stored) this.#messages.set(message.sequence, message);
+    for (const message of stored) this.#put(message);
   }
 
   async #newer(): Promise<void> {
@@ -299,7 +302,7 @@ export class WindowTimeline implements Timeline {
       isNewest: false,
     });
     if (jump !== this.#jump) return;
-    for (const message of messages) this.#messages.set(message.sequence, message);
+    for (const message of messages) this.#put(message);
     const newest = messages.at(-1)?.sequence ?? this.#through;
     this.#through = messages.length >= PAGE_ROWS ? newest : (span?.through ?? newest);
     this.#isAtEnd = this.#through >= log.cursor;
@@ -387,9 +390,23 @@ export class WindowTimeline implements Timeline {
   // --- state -----------------------------------------------------------------------------------
 
   #replace(messages: readonly Message[], from: Sequence): void {
-    this.#messages = new Map(messages.map((message) => [message.sequence, message]));
+    const meanwhile = this.#meanwhile;
+    this.#meanwhile = new Map();
+    this.#messages = new Map();
     this.#from = Math.max(1, from);
     this.#fills = 0;
+    for (const message of messages) this.#put(message);
+    for (const message of meanwhile.values()) if (this.#isWithin(message)) this.#put(message);
+  }
+
+  /** A read of the cache may be older than what was taken while it ran. */
+  #put(message: Message): void {
+    this.#messages.set(message.sequence, newer(this.#messages.get(message.sequence), message));
+  }
+
+  #isWithin(message: Message): boolean {
+    if (message.sequence < this.#from) return false;
+    return this.#isAtEnd || message.sequence <= this.#through;
   }
 
   #newestHeld(): Sequence {
