@@ -87,8 +87,21 @@ function read(path: string, wrap: SecretWrap): Cluster {
   return {
     clusterId: Uint8Array.from(Buffer.from(clusterId, 'hex')),
     epoch,
-    hashKey: wrap.unwrap(Buffer.from(sealed, 'base64')),
+    hashKey: unwrapped(path, sealed, wrap),
   };
+}
+
+function unwrapped(path: string, sealed: string, wrap: SecretWrap): Uint8Array {
+  try {
+    return wrap.unwrap(Buffer.from(sealed, 'base64'));
+  } catch (cause) {
+    throw new ParleyError(
+      'CORRUPT_ENTRY',
+      `the key file is not the one that this data directory was encrypted with (${path} was sealed by another); put the right one back, or point PARLEY_KEY_FILE at it`,
+      {},
+      { cause },
+    );
+  }
 }
 
 function write(path: string, cluster: Cluster, wrap: SecretWrap): void {
