@@ -1,0 +1,20 @@
+import { createClient, memoryStore } from '@parley/sdk';
+import { createAuth } from '@parley/sdk/auth';
+import { nodeWebSocket } from '@parley/sdk/node';
+
+const url = process.argv[2] ?? 'http://127.0.0.1:8080';
+async function person(username) {
+  const auth = createAuth({ url });
+  const me = await auth.signUp({ username, password: 'correct horse' });
+  const more = { store: memoryStore(), transports: [await nodeWebSocket()] };
+  const client = createClient({ url, credential: auth.credential, ...more });
+  await client.start();
+  return { client, id: me.userId };
+}
+const [ana, bob] = [await person('ana'), await person('bob')];
+const timeline = bob.client.direct(ana.id).timeline();
+timeline.subscribe(() => console.log('bob sees', timeline.get().rows.at(-1)?.content?.text.body));
+const message = ana.client.direct(bob.id).send({ text: { body: 'Hello Bob' } });
+console.log('durable', await message.accepted);
+message.state.subscribe(() => console.log('ana’s tick', message.state.get().is));
+setTimeout(() => Promise.all([ana.client.stop(), bob.client.stop()]), 3000);
