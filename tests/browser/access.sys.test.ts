@@ -77,7 +77,7 @@ describe('access in a browser', () => {
     await inspect(page, 'details');
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'New conversation' }).first().click();
-    await page.getByRole('searchbox', { name: 'People' }).fill(boName);
+    await page.getByRole('searchbox', { name: 'People', exact: true }).fill(boName);
     await page.locator('.person.pick').first().click();
     await page.getByLabel(/^Group name/).fill('Crew');
     await inspect(page, 'new conversation');
@@ -113,7 +113,7 @@ describe('access in a browser', () => {
     await press('Enter');
     await page.getByRole('searchbox', { name: 'Find people and conversations' }).waitFor();
 
-    await page.keyboard.press('Control+k');
+    await press('Control+k');
     await type(boName);
     await page.locator('.list-row').first().waitFor();
     await press('ArrowDown');

@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useCallback, useMemo, useState } from '
 import { deviceNameOf } from './account/device-name.ts';
 import { keepUsername, keptSessions, readSession, readUsername } from './account/kept-session.ts';
 import { type Entry, SignIn } from './account/sign-in.tsx';
-import { Brand } from './art/brand.tsx';
+import { Splash } from './art/splash.tsx';
 import { sentenceOf } from './text/reason-text.ts';
 
 const Session = lazy(async () => ({ default: (await import('./account/session.tsx')).Session }));
@@ -36,14 +36,6 @@ export function App(): ReactNode {
     <Suspense fallback={<Splash />}>
       <Session auth={auth} userId={standing.userId} ended={ended} />
     </Suspense>
-  );
-}
-
-function Splash(): ReactNode {
-  return (
-    <div className="splash">
-      <Brand />
-    </div>
   );
 }
 

@@ -1,8 +1,9 @@
 /** A signed-in session: owns the client. Loaded after sign-in, so the sign-in page stays small. */
-import { type Client, createClient, memoryStore, webLocks } from '@parley/sdk';
+import { type Client, createClient, webLocks } from '@parley/sdk';
 import type { Auth } from '@parley/sdk/auth';
+import { indexedDbStore } from '@parley/sdk/indexeddb';
 import { type ReactNode, useEffect, useState } from 'react';
-import { Brand } from '../art/brand.tsx';
+import { Splash } from '../art/splash.tsx';
 import { Chat } from '../chat/chat.tsx';
 
 export interface SessionProps {
@@ -15,7 +16,7 @@ export interface SessionProps {
 export function Session({ auth, userId, ended }: SessionProps): ReactNode {
   const [client, setClient] = useState<Client | undefined>(undefined);
   useEffect(() => {
-    const made = openClient(auth);
+    const made = openClient(auth, userId);
     const off = made.on('signedOut', ({ reason }) => ended(reason));
     let isGone = false;
     made.start().then(
@@ -30,13 +31,7 @@ export function Session({ auth, userId, ended }: SessionProps): ReactNode {
     };
   }, [auth, userId, ended]);
 
-  if (client === undefined) {
-    return (
-      <div className="splash">
-        <Brand />
-      </div>
-    );
-  }
+  if (client === undefined) return <Splash />;
   const signOut = async (): Promise<void> => {
     await client.signOut(true);
     await auth.signOut();
@@ -45,12 +40,12 @@ export function Session({ auth, userId, ended }: SessionProps): ReactNode {
   return <Chat client={client} signOut={() => void signOut()} />;
 }
 
-function openClient(auth: Auth): Client {
+function openClient(auth: Auth, userId: string): Client {
   const locks = webLocks();
   return createClient({
     url: location.origin,
     credential: (why) => auth.credential(why),
-    store: memoryStore(),
+    store: indexedDbStore(`parley-${userId}`),
     ...(locks === undefined ? {} : { locks }),
   });
 }

@@ -2,6 +2,7 @@
 import type { Client, Conversation } from '@parley/sdk';
 import {
   type ReactNode,
+  type RefObject,
   useCallback,
   useEffect,
   useMemo,
@@ -44,6 +45,7 @@ export function Chat({ client, signOut }: ChatProps): ReactNode {
   const leave = useLeave(selected);
   useShellKeys({ client, selected, findField, help: () => setOpen('help') });
   useUnreadTitle(client);
+  useFirstFocus(findField);
   const message = useCallback(
     (userId: string) => openConversation(client.direct(userId).id),
     [client],
@@ -161,6 +163,14 @@ function useUnreadTitle(client: Client): void {
   useEffect(() => {
     document.title = messages === 0 ? 'Parley' : `(${messages}) Parley`;
   }, [messages]);
+}
+
+/** A conversation takes the focus by itself; without one it begins at the find box. */
+function useFirstFocus(findField: RefObject<HTMLInputElement | null>): void {
+  useEffect(() => {
+    const isNowhere = document.activeElement === document.body;
+    if (isNowhere && !matchMedia('(pointer: coarse)').matches) findField.current?.focus();
+  }, [findField]);
 }
 
 /** Seven flags; drawn from ids like any other. */

@@ -113,9 +113,9 @@ function Head(props: ConversationPaneProps & { readonly title: string }): ReactN
       <div className="head-who">
         <FlagAvatar id={isGroup ? info.id : (info.peer ?? info.id)} group={isGroup} small />
         <div className="stack">
-          <h2 className="name clip">
+          <h1 className="name clip">
             <bdi>{props.title}</bdi>
-          </h2>
+          </h1>
           <Under conversation={props.conversation} />
         </div>
       </div>

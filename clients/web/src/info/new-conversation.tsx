@@ -52,7 +52,10 @@ export function NewConversation(props: NewConversationProps): ReactNode {
               value={name}
               onChange={(e) => setName(e.target.value)}
               onKeyDown={(e) => {
-                if (e.key === 'Enter' && !e.nativeEvent.isComposing) start();
+                if (e.key !== 'Enter' || e.nativeEvent.isComposing) return;
+                // The composer takes the focus at once and must not take this key too.
+                e.preventDefault();
+                start();
               }}
             />
           </div>

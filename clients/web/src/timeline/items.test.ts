@@ -85,6 +85,14 @@ describe('timeline items', () => {
     assert.equal(shape(items), 'day a^$ tide2 p^ q$');
   });
 
+  it('the tide mark ends no run: rows keep their height when it comes and goes (S3)', () => {
+    const mine = message({ key: 'a', sequence: 1, sender: 'usr_me', mine: true });
+    const rows = [mine, pending('p', NOON)];
+    assert.equal(shape(itemsOf(rows, options())), 'day a^ p$');
+    const tide = options({ showTide: true, pendingCount: 1 });
+    assert.equal(shape(itemsOf(rows, tide)), 'day a^ tide1 p$');
+  });
+
   it('pending rows open no day: the device’s clock names none (CLIENT §4 case 12)', () => {
     const rows = [message({ key: 'a', sequence: 1 }), pending('p', NOON + 48 * HOUR)];
     assert.equal(shape(itemsOf(rows, options())), 'day a^$ p^$');

@@ -47,8 +47,9 @@ export function itemsOf(rows: readonly Row[], options: ItemOptions): Item[] {
       hasNew = isMarked = true;
     }
     if (!hasTide && isPending(row)) {
+      // The tide comes and goes; it ends no run, so that no row changes its height for it (S3).
       items.push({ is: 'tide', key: 'tide', count: options.pendingCount });
-      hasTide = isMarked = true;
+      hasTide = true;
     }
     const first = isMarked || startsRun(row, before, options.decided);
     if (first) endRun(items);
