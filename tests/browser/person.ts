@@ -99,7 +99,8 @@ export async function openWith(page: Page, username: string): Promise<void> {
 }
 
 export async function openListed(page: Page, title: string): Promise<void> {
-  await page.locator('.list-row', { hasText: title }).first().click();
+  const named = page.locator('.name', { hasText: title });
+  await page.locator('.list-row', { has: named }).first().click();
   await composer(page).waitFor();
 }
 
@@ -147,7 +148,7 @@ export async function until(
 export const SETTLED: ReadonlySet<string> = new Set(['SENT', 'STORED', 'DELIVERED', 'READ']);
 
 export function areSettled(rows: readonly SeenRow[]): boolean {
-  return rows.every((row) => row.state === '' || SETTLED.has(row.state));
+  return rows.every((row) => row.sequence > 0 && (row.state === '' || SETTLED.has(row.state)));
 }
 
 /** After a mended network: the browser says so, as it would. */

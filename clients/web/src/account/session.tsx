@@ -13,14 +13,21 @@ export interface SessionProps {
   readonly ended: (reason: string | undefined) => void;
 }
 
+interface Opened {
+  readonly client: Client;
+  readonly turn: number;
+}
+
 export function Session({ auth, userId, ended }: SessionProps): ReactNode {
-  const [client, setClient] = useState<Client | undefined>(undefined);
+  const [opened, setOpened] = useState<Opened | undefined>(undefined);
+  // Coming back from another tab begins anew from what that tab left on the device.
+  const [turn, setTurn] = useState(0);
   useEffect(() => {
     const made = openClient(auth, userId);
     const off = made.on('signedOut', ({ reason }) => ended(reason));
     let isGone = false;
     made.start().then(
-      () => !isGone && setClient(made),
+      () => !isGone && setOpened({ client: made, turn }),
       // Not even memory could be opened, or the first credential was refused.
       (error: unknown) => !isGone && ended(refusalOf(error)),
     );
@@ -29,15 +36,23 @@ export function Session({ auth, userId, ended }: SessionProps): ReactNode {
       off();
       void made.stop();
     };
-  }, [auth, userId, ended]);
+  }, [auth, userId, ended, turn]);
 
-  if (client === undefined) return <Splash />;
+  if (opened === undefined) return <Splash />;
+  const { client } = opened;
   const signOut = async (): Promise<void> => {
     await client.signOut(true);
     await auth.signOut();
     ended(undefined);
   };
-  return <Chat client={client} signOut={() => void signOut()} />;
+  return (
+    <Chat
+      key={opened.turn}
+      client={client}
+      signOut={() => void signOut()}
+      takeOver={() => setTurn(turn + 1)}
+    />
+  );
 }
 
 function openClient(auth: Auth, userId: string): Client {

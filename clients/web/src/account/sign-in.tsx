@@ -201,8 +201,7 @@ async function attempt(
 }
 
 function troubleOf(reason: string | undefined): Trouble {
-  const text =
-    reason === undefined ? 'The server cannot be reached. Try again.' : sentenceOf(reason);
+  const text = sentenceOf(reason ?? 'BACKEND_UNAVAILABLE');
   if (reason === 'USERNAME_TAKEN') return { field: 'username', text };
   if (reason === 'WEAK_PASSWORD') return { field: 'password', text };
   return { text };

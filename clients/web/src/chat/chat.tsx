@@ -28,11 +28,13 @@ import { ClientProvider, useStore } from './use-store.ts';
 interface ChatProps {
   readonly client: Client;
   readonly signOut: () => void;
+  /** Another tab has taken over; this one takes back. */
+  readonly takeOver: () => void;
 }
 
 type Open = 'new' | 'settings' | 'help' | undefined;
 
-export function Chat({ client, signOut }: ChatProps): ReactNode {
+export function Chat({ client, signOut, takeOver }: ChatProps): ReactNode {
   const selected = useRoute();
   const conversation = useMemo(
     () => (selected === undefined ? undefined : client.conversation(selected)),
@@ -68,7 +70,7 @@ export function Chat({ client, signOut }: ChatProps): ReactNode {
             start={() => setOpen('new')}
             settings={() => setOpen('settings')}
           />
-          {selected === undefined && !isWide && <StatusTab />}
+          {selected === undefined && !isWide && <StatusTab takeOver={takeOver} />}
         </nav>
         <main className="region region-main" data-region="talk">
           {conversation === undefined ? (
@@ -82,7 +84,7 @@ export function Chat({ client, signOut }: ChatProps): ReactNode {
               leave={leave}
             />
           )}
-          {(selected !== undefined || isWide) && <StatusTab />}
+          {(selected !== undefined || isWide) && <StatusTab takeOver={takeOver} />}
         </main>
         {hasInfo && isWide && <InfoRegion conversation={conversation} close={closeInfo} />}
       </div>

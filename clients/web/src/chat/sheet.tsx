@@ -1,5 +1,5 @@
 /** Native dialogs: modal, closed by Esc or a click on the backdrop, focus returns by itself. */
-import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 import { Icon } from '../art/icons.tsx';
 
 interface SheetProps {
@@ -14,7 +14,8 @@ interface SheetProps {
 export function Sheet(props: SheetProps): ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const title = useId();
-  useEffect(() => {
+  // A layout effect: it ends while the dialog is still in the page, so the focus can go back.
+  useLayoutEffect(() => {
     const node = dialog.current;
     node?.showModal();
     // Else the browser takes the first control, which is the one that closes.

@@ -4,7 +4,7 @@ import { type ReactNode, useEffect, useMemo, useState } from 'react';
 import { useClient, useStore } from '../chat/use-store.ts';
 import { STATUS_AFTER_MS, statusOf, statusText } from './status.ts';
 
-export function StatusTab(): ReactNode {
+export function StatusTab({ takeOver }: { takeOver: () => void }): ReactNode {
   const client = useClient();
   const connection = useStore(client.connection);
   const isLate = useLate(connection.phase !== 'live');
@@ -15,7 +15,7 @@ export function StatusTab(): ReactNode {
         <div className="status-tab" data-status={status.is}>
           <span>{statusText(status)}</span>
           {status.is === 'follower' && (
-            <button type="button" className="link-button" onClick={() => void client.takeOver()}>
+            <button type="button" className="link-button" onClick={takeOver}>
               Use here
             </button>
           )}

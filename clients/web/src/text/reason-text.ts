@@ -7,7 +7,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   SIGNUP_CLOSED: 'This server takes new people by invitation only.',
   RATE_LIMITED: 'Too many tries. Wait a minute, then try again.',
   OVERLOADED: 'The server is busy. Try again in a moment.',
-  BACKEND_UNAVAILABLE: 'The server cannot reach its accounts. Try again in a moment.',
+  BACKEND_UNAVAILABLE: 'The server cannot be reached. Try again in a moment.',
   SESSION_REVOKED: 'This device was signed out.',
   REFRESH_REUSED: 'This sign-in has ended. Sign in again.',
   TOKEN_EXPIRED: 'This sign-in has ended. Sign in again.',

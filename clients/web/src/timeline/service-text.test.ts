@@ -16,6 +16,10 @@ describe('service rows', () => {
   it('say who made a group and how it is called', () => {
     const made = row({ created: { name: 'Crew', by: 'a', users: ['a', 'b'] } });
     assert.equal(serviceText(made, name), 'A made the group “Crew”');
+    assert.match(
+      serviceText(made, () => 'you'),
+      /^You made/,
+    );
   });
 
   it('say who added, removed, left and which role', () => {

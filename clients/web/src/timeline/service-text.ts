@@ -2,6 +2,11 @@
 import type { ServiceRow } from '@parley/sdk';
 
 export function serviceText(row: ServiceRow, nameOf: (userId: string) => string): string {
+  const text = sentence(row, nameOf);
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function sentence(row: ServiceRow, nameOf: (userId: string) => string): string {
   if (row.created !== undefined) {
     const { name, by } = row.created;
     return name === '' ? `${nameOf(by)} made this group` : `${nameOf(by)} made the group “${name}”`;

@@ -45,11 +45,13 @@ export function useReading(
     (edge: 'older' | 'newer') => {
       const { state, shown } = now.current;
       const { from, to } = sliceOf(state.rows, shown);
+      // What is loaded enters the page at once; what failed to load waits for Retry.
+      const mayLoad = state.failed === undefined && state.loading === undefined;
       if (edge === 'older') {
         if (from > 0) setShown(growOlder(state.rows, shown));
-        else if (hasOlder(state)) void timeline.more('older');
+        else if (mayLoad && hasOlder(state)) void timeline.more('older');
       } else if (to < state.rows.length) setShown(growNewer(state.rows, shown));
-      else if (!state.atEnd) void timeline.more('newer');
+      else if (mayLoad && !state.atEnd) void timeline.more('newer');
     },
     [timeline],
   );
@@ -63,10 +65,9 @@ export function useReading(
     if (!pane.isFollowing && shown.to === undefined) setShown(pin(state.rows, shown));
     else if (pane.isFollowing && shown.to !== undefined) {
       if (isWhole) setShown(follow(state.rows, shown));
-      else if (state.failed === undefined && state.loading === undefined) grow('newer');
+      else grow('newer');
     }
-    const isNearStart = pane.fromStart < (box.current?.clientHeight ?? 0);
-    if (isNearStart && state.failed === undefined && state.loading === undefined) grow('older');
+    if (pane.fromStart < (box.current?.clientHeight ?? 0)) grow('older');
   }, [box, grow]);
 
   useScroller(box, scroller, moved);
