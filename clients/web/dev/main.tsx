@@ -15,7 +15,11 @@ if (root !== null) {
     location.search === '?gate' ? (
       <SignIn enter={() => Promise.reject({ reason: 'LOGIN_FAILED' })} />
     ) : (
-      <Chat client={client} signOut={() => location.reload()} takeOver={() => void client.takeOver()} />
+      <Chat
+        client={client}
+        signOut={() => location.reload()}
+        takeOver={() => void client.takeOver()}
+      />
     ),
   );
 }
