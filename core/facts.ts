@@ -10,7 +10,6 @@ import { BODY_KIND, type BodyKind } from './row.ts';
 
 /** Stored as numbers; the contract's names. The first is the default. */
 export const ROLES = ['member', 'owner', 'admin', 'guest'] as const;
-export type Role = (typeof ROLES)[number];
 export const ROLE = { member: 0, owner: 1, admin: 2, guest: 3 } as const;
 
 export const MEMBER_CHANGES = ['added', 'joined', 'left', 'removed', 'role'] as const;

@@ -12,8 +12,6 @@ type Brand<T, B extends string> = T & { readonly [brand]: B };
 export type UserId = Brand<string, 'UserId'>;
 export type DeviceId = Brand<string, 'DeviceId'>;
 export type SessionId = Brand<string, 'SessionId'>;
-export type ConversationId = Brand<string, 'ConversationId'>;
-export type MessageId = Brand<string, 'MessageId'>;
 
 /** Dense 1-based place of a row in its conversation; 0 = before the first. At most 2^40 - 1. */
 export type Sequence = Brand<number, 'Sequence'>;
@@ -25,10 +23,6 @@ export type Index = Brand<number, 'Index'>;
 export type ShardId = Brand<number, 'ShardId'>;
 /** One copy of a shard, for all time: a wiped disk comes back under a new one. 0 = nobody. */
 export type ReplicaId = Brand<number, 'ReplicaId'>;
-/** Server time in ms since 1970 UTC. */
-export type TimeMs = Brand<number, 'TimeMs'>;
-/** Unix second of the incarnation of the cluster's logs. */
-export type Epoch = Brand<number, 'Epoch'>;
 
 export const ID_BYTES = 16;
 export const SLOT_COUNT = 4096;

@@ -13,7 +13,7 @@ import {
   MessageChannel,
   Worker,
   type MessagePort,
-  type TransferListItem,
+  type Transferable,
 } from 'node:worker_threads';
 import { encodeCommand, COMMAND_KIND, NO_ID } from '../core/command.ts';
 import { ParleyError } from '../core/errors.ts';
@@ -272,7 +272,7 @@ export class ParleyNode {
     return port1;
   }
 
-  #spawn(name: string, workerData: object, transferList: TransferListItem[]): Worker {
+  #spawn(name: string, workerData: object, transferList: Transferable[]): Worker {
     const { log, fatal } = this.#parts;
     const worker = new Worker(new URL(`./threads/${name}.js`, import.meta.url), {
       workerData,

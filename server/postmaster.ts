@@ -15,9 +15,6 @@ export interface Postmaster {
   readonly isReady: boolean;
 }
 
-/** `running`: PostgreSQL on this directory. `stale`: nothing runs, or a stranger has the number. */
-export type PidFileState = 'none' | 'stale' | 'running';
-
 const POLL_MS = 5;
 
 /** What postmaster.pid says, or undefined if it is absent or not complete yet. */

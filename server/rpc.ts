@@ -23,12 +23,7 @@ interface Response {
   readonly error?: Uint8Array;
 }
 
-/** An object whose methods take and return structured-cloneable values. */
-// biome-ignore format: one line
-// oxlint-disable-next-line typescript/no-explicit-any
-export type Callable = { readonly [method: string]: (...args: any[]) => unknown };
-
-/** Answers calls for `target` that arrive on the port. */
+/** Answers calls for `target` that arrive on the port: an object whose methods take and return structured-cloneable values. */
 export function serveCalls(port: MessagePort, target: object, log: Logger): void {
   port.on('message', (request: Request) => {
     void answer(target, request, log).then((response) => port.postMessage(response));

@@ -43,7 +43,6 @@ export interface RocksStateStoreParts {
 }
 
 export const KEY_BYTES_MAX = 255;
-export const STATE_CACHE_BYTES: number = 64 << 20;
 
 const WRITE_BUFFER_BYTES: number = 64 << 20;
 const BLOCK_BYTES: number = 16 << 10;

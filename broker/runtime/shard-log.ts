@@ -27,14 +27,6 @@ export interface LoggedEntry {
   readonly payload: Uint8Array;
 }
 
-export interface ShardLogStatus {
-  readonly isReady: boolean;
-  readonly term: number;
-  readonly tail: number;
-  readonly committed: number;
-  readonly applied: number;
-}
-
 export interface ShardLog {
   readonly shard: number;
   /** Owns the shard, and its claim is applied. */
