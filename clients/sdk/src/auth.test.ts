@@ -149,6 +149,7 @@ describe('auth', () => {
     assert.equal(await auth.current(), undefined);
     server.isUp = true;
     await auth.logIn({ username: 'ana', password: 'x' });
-    assert.equal((server.asked.at(-1)?.body['device'] as { deviceId?: string }).deviceId, 'dev_a');
+    const device = server.asked.at(-1)?.body['device'];
+    assert.deepEqual(device, { name: 'Laptop', platform: 'web', deviceId: 'dev_a' });
   });
 });

@@ -138,7 +138,10 @@ describe('timeline', () => {
     for (const row of messages(timeline)) row.state?.subscribe(() => told.push(row.sequence ?? 0));
     world.server.mark(BO, 'delivered', { conversationId: chat.id, sequence: 3 });
     await world.advance(100);
-    assert.deepEqual(told.sort(), [1, 2, 3]);
+    assert.deepEqual(
+      told.sort((a, b) => a - b),
+      [1, 2, 3],
+    );
     world.server.mark(BO, 'delivered', { conversationId: chat.id, sequence: 2 });
     world.server.mark(BO, 'read', { conversationId: chat.id, sequence: 5 });
     await world.advance(100);

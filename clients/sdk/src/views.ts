@@ -66,7 +66,7 @@ export class Views {
   }
 
   listsChanged(): void {
-    for (const window of this.#windows) window.changed();
+    for (const list of this.#windows) list.changed();
   }
 
   opened(timeline: { close(): void }, id: ConversationId): void {
