@@ -9,12 +9,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  MessageChannel,
-  Worker,
-  type MessagePort,
-  type Transferable,
-} from 'node:worker_threads';
+import { MessageChannel, Worker, type MessagePort, type Transferable } from 'node:worker_threads';
 import { encodeCommand, COMMAND_KIND, NO_ID } from '../core/command.ts';
 import { ParleyError } from '../core/errors.ts';
 import { decodeId, type SessionId } from '../core/ids.ts';
