@@ -190,6 +190,43 @@ describe('SDK', function () {
   });
 });
 
+describe('SDK with short tokens', function () {
+  this.timeout(60_000);
+  const server = new ServerUnderTest({ env: { PARLEY_ACCESS_TOKEN_TTL_MS: '3000' } });
+  let client: Client | undefined;
+
+  before(() => server.start());
+  after(async () => {
+    await client?.stop();
+    await server.remove();
+  });
+
+  it('lives through expiries in one connection, with one refresh each (S17, CLIENT §4 10)', async () => {
+    let refreshes = 0;
+    const counting: typeof fetch = (input, init) => {
+      if (String(input).endsWith('/v1/auth/refresh')) refreshes += 1;
+      return fetch(input, init);
+    };
+    const auth = createAuth({ url: server.url, fetch: counting });
+    const user = await auth.signUp({ username: 'ana', password: PASSWORD });
+    const made = createClient({
+      url: server.url,
+      credential: auth.credential,
+      transports: [await nodeWebSocket()],
+    });
+    client = made;
+    await made.start();
+    await until(() => made.connection.get().phase === 'live', 'live');
+    const phases = new Set<string>();
+    made.connection.subscribe(() => phases.add(made.connection.get().phase));
+    await until(() => refreshes >= 4, 'four refreshes');
+    assert.ok(!phases.has('offline') && !phases.has('stopped'), [...phases].join());
+    const sent = await made.direct(user.userId).send({ text: { body: 'note' } }).accepted;
+    assert.equal(sent.sequence, 1);
+    assert.ok(refreshes <= 5);
+  });
+});
+
 function texts(timeline: Timeline): string[] {
   return timeline
     .get()
