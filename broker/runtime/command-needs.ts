@@ -124,10 +124,8 @@ export class CommandNeeds {
       done();
       return;
     }
-    this.#run('store.mark-rows', done, async () => {
+    this.#run('store.mark-rows', held.command, done, async () => {
       const rows = await reads.rows(extentOf(view), range.from + 1, range.to);
-      // It may have been given up while rows were read: then all begins anew.
-      if (!machine.isResident(commandKey(held.command))) return;
       held.command = machine.completeMark(held.command, rows);
       held.isCompleted = true;
     });
@@ -142,22 +140,29 @@ export class CommandNeeds {
       done();
       return;
     }
-    this.#run('store.target', done, async () => {
+    this.#run('store.target', command, done, async () => {
       const extent = extentOf(view);
       const [row] = await reads.rows(extent, target, target);
       const stored = await reads.overlays(extent, target, target);
-      if (row === undefined || !machine.isResident(key)) return;
+      if (row === undefined) return;
       const overlay = (overlays.get(key, target) ?? stored.get(target))?.value ?? NO_BYTES;
       if (!machine.hasTarget(key, target))
         machine.loadTarget(key, { sequence: target, row, overlay });
     });
   }
 
-  #run(name: string, done: Done, work: () => Promise<void>): void {
-    try {
-      this.#parts.tasks.run(name, () => work().then(() => done(), done));
-    } catch (error) {
+  /** The conversation stays while rows are read for it, or little memory would load it for ever. */
+  #run(name: string, command: Uint8Array, done: Done, work: () => Promise<void>): void {
+    const { machine, tasks } = this.#parts;
+    machine.pin(command);
+    const end: Done = (error) => {
+      machine.unpin(command);
       done(error);
+    };
+    try {
+      tasks.run(name, () => work().then(() => end(), end));
+    } catch (error) {
+      end(error);
     }
   }
 }

@@ -3,6 +3,7 @@
  * once; in stored blocks by the next flush, which rewrites the block that holds the row.
  */
 import { viewOf } from '../../core/bytes.ts';
+import { IdMap } from '../../core/id-map.ts';
 import { invariant } from '../../core/invariant.ts';
 import { ROW_FIXED_BYTES, ROW_FLAG } from '../../core/row.ts';
 import { decodeBlock, encodeBlock, type BlockRow } from '../../storage-engine/block.ts';
@@ -15,6 +16,40 @@ export interface Erasure {
   readonly sequence: number;
   /** Where its block lies. */
   readonly bucket: number;
+}
+
+/** Of one shard: rows whose stored bodies are still there. Readers are given none of them. */
+export class Erasures {
+  #fresh: Erasure[] = [];
+  #flushing: Erasure[] = [];
+  readonly #rows = new IdMap<Set<number>>();
+
+  add(erasure: Erasure): void {
+    this.#fresh.push(erasure);
+    const rows = this.#rows.get(erasure.conversation);
+    if (rows === undefined) this.#rows.set(erasure.conversation, new Set([erasure.sequence]));
+    else rows.add(erasure.sequence);
+  }
+
+  has(conversation: Uint8Array, sequence: number): boolean {
+    return this.#rows.size > 0 && this.#rows.get(conversation)?.has(sequence) === true;
+  }
+
+  /** For the next flush. */
+  cut(): readonly Erasure[] {
+    this.#flushing = this.#fresh;
+    this.#fresh = [];
+    return this.#flushing;
+  }
+
+  flushed(): void {
+    for (const { conversation, sequence } of this.#flushing) {
+      const rows = this.#rows.get(conversation);
+      rows?.delete(sequence);
+      if (rows?.size === 0) this.#rows.delete(conversation);
+    }
+    this.#flushing = [];
+  }
 }
 
 /** The row without body and mentions. Its hash stays, so chains and audits hold. */

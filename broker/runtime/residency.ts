@@ -140,7 +140,8 @@ export class Residency {
     }
     this.#arm();
     for (const load of batch) for (const done of load.done) done();
-    this.shrink();
+    // Later: who waited must come to use what was loaded before it may go again.
+    if (this.residentBytes > this.#options.bytesMax) this.#options.timers.soon(() => this.shrink());
   }
 
   /**

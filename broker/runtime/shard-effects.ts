@@ -17,8 +17,7 @@ import type { Answerer, CommitAnswer, DueAnswers } from './answers.ts';
 import type { BlockCache } from './block-cache.ts';
 import { bucketAt } from './block-reads.ts';
 import type { Courier } from './courier.ts';
-import type { Erasure } from './erasures.ts';
-import { redactedRow } from './erasures.ts';
+import { redactedRow, type Erasures } from './erasures.ts';
 import type { GroupCounts } from './group-counts.ts';
 import type { Heads } from './heads.ts';
 import type { HotTail } from './hot-tail.ts';
@@ -31,7 +30,7 @@ export interface ShardEffectsParts {
   readonly heads: Heads;
   readonly journal: JournalBuilder;
   readonly overlays: Overlays;
-  readonly erase: (erasure: Erasure) => void;
+  readonly erasures: Erasures;
   readonly courier: Courier;
   readonly hotTail: HotTail;
   readonly cache: BlockCache;
@@ -177,14 +176,14 @@ export class ShardEffects {
 
   /** The body goes from memory now; from the stored block with the next flush. */
   #erase(conversation: Uint8Array, sequence: number, view: ConversationView): void {
-    const { hotTail, cache, erase } = this.#parts;
+    const { hotTail, cache, erasures } = this.#parts;
     cache.forget(conversation);
     const tail = hotTail.tail(conversation);
     const row = hotTail.row(conversation, sequence);
     if (row !== undefined) hotTail.replace(conversation, sequence, redactedRow(row));
     const isWritten = tail === undefined || sequence <= tail.cut;
     if (!isWritten) return;
-    erase({ conversation, sequence, bucket: bucketAt(view.buckets, sequence) });
+    erasures.add({ conversation, sequence, bucket: bucketAt(view.buckets, sequence) });
   }
 
   #registers(index: number, applied: Applied, view: ConversationView): void {

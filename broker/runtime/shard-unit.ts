@@ -16,7 +16,7 @@ import type { BlockReads } from './block-reads.ts';
 import type { CommandArena } from './command-arena.ts';
 import { CommandNeeds } from './command-needs.ts';
 import { Courier } from './courier.ts';
-import type { Erasure } from './erasures.ts';
+import { Erasures } from './erasures.ts';
 import type { FlushCut } from './flush-cut.ts';
 import type { FlushedShard } from './flusher.ts';
 import type { GroupCounts } from './group-counts.ts';
@@ -73,13 +73,13 @@ export class ShardUnit implements FlushedShard {
   readonly accounts: AccountMachine;
   readonly heads: Heads;
   readonly overlays: Overlays = new Overlays();
+  readonly erasures: Erasures = new Erasures();
   readonly courier: Courier;
   readonly effects: ShardEffects;
   readonly log: RaftShardLog;
   readonly #journal = new JournalBuilder();
   readonly #stamps: StampClock;
   readonly #hotTail: HotTail;
-  #erasures: Erasure[] = [];
   #flushedIndex: number;
   #cutMemberships: readonly JournalMembership[] = [];
 
@@ -104,7 +104,7 @@ export class ShardUnit implements FlushedShard {
       heads: this.heads,
       journal: this.#journal,
       overlays: this.overlays,
-      erase: (erasure) => this.#erasures.push(erasure),
+      erasures: this.erasures,
       courier: this.courier,
     });
     const needs = new CommandNeeds({ ...store, machine, accounts, overlays: this.overlays });
@@ -133,8 +133,6 @@ export class ShardUnit implements FlushedShard {
     if (shard.isStopped || shard.applied === this.#flushedIndex) return undefined;
     const hotTail = this.#hotTail;
     const number = shard.shard;
-    const erasures = this.#erasures;
-    this.#erasures = [];
     const journal = this.#journal.cut();
     this.#cutMemberships = journal?.memberships ?? [];
     return {
@@ -148,7 +146,7 @@ export class ShardUnit implements FlushedShard {
       units: machine.takeDirty(),
       pages: accounts.takeDirty(),
       overlays: this.overlays.cut(),
-      erasures,
+      erasures: this.erasures.cut(),
       journal,
     };
   }
@@ -160,6 +158,7 @@ export class ShardUnit implements FlushedShard {
     this.machine.flushed();
     this.accounts.flushed();
     this.overlays.flushed();
+    this.erasures.flushed();
     this.log.trim(index);
   }
 }

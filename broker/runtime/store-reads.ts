@@ -12,6 +12,7 @@ import type { Planner } from '../fanout/planner.ts';
 import type { ShardMap } from '../placement/shard-map.ts';
 import { extentOf, type BlockReads, type Extent } from './block-reads.ts';
 import type { StandingRow, StoreReads } from './contract.ts';
+import { redactedRow, type Erasures } from './erasures.ts';
 import type { Heads } from './heads.ts';
 import type { Overlays, StoredOverlay } from './overlays.ts';
 import { REFUSED } from './refusals.ts';
@@ -29,6 +30,7 @@ export interface ReadableShard {
   readonly accounts: AccountMachine;
   readonly heads: Heads;
   readonly overlays: Overlays;
+  readonly erasures: Erasures;
 }
 
 export interface LocalStoreReadsParts {
@@ -69,7 +71,7 @@ export class LocalStoreReads implements StoreReads {
 
   async conversation(raw: Uint8Array): Promise<ConversationView | undefined> {
     const { machine, shard } = this.#of(raw);
-    if (!machine.isResident(raw)) await this.#load(machine, raw);
+    while (!machine.isResident(raw)) await this.#load(machine, raw);
     this.#mustServe(shard);
     return machine.view(raw);
   }
@@ -83,7 +85,7 @@ export class LocalStoreReads implements StoreReads {
     for (const [i, raw] of raws.entries()) {
       const { machine, shard } = this.#of(raw);
       // More was asked for than fits: what was given up again is loaded once more, by itself.
-      if (!machine.isResident(raw)) await this.#load(machine, raw);
+      while (!machine.isResident(raw)) await this.#load(machine, raw);
       this.#mustServe(shard);
       each(i, machine.view(raw));
     }
@@ -210,7 +212,7 @@ export class LocalStoreReads implements StoreReads {
 
   async directory(user: Uint8Array): Promise<DirectoryView | undefined> {
     const { accounts, shard } = this.#of(user);
-    if (!accounts.isResident(user))
+    while (!accounts.isResident(user))
       await new Promise<void>((done) => this.#parts.residency.account(accounts, user, done));
     this.#mustServe(shard);
     return accounts.view(user);
@@ -231,7 +233,7 @@ export class LocalStoreReads implements StoreReads {
     const { reads } = this.#parts;
     const { conversation } = extent;
     const rows = reads.rowsNow(extent, from, through) ?? (await reads.rows(extent, from, through));
-    const { overlays, machine } = this.#of(conversation);
+    const { overlays, machine, erasures } = this.#of(conversation);
     // Asked again: a row may have been changed while others were read.
     const overlayCount = machine.view(conversation)?.overlayCount ?? extent.overlayCount;
     if (overlayCount === 0)
@@ -242,8 +244,10 @@ export class LocalStoreReads implements StoreReads {
       from,
       through,
     );
-    return rows.map((row, i) => {
+    return rows.map((read, i) => {
       const sequence = from + i;
+      // A block may still hold what was deleted, until the next flush: no reader gets it.
+      const row = erasures.has(conversation, sequence) ? redactedRow(read) : read;
       const pending = overlays.get(conversation, sequence)?.value ?? before.get(sequence);
       return { sequence, row, overlay: pending ?? stored.get(sequence)?.value ?? EMPTY };
     });

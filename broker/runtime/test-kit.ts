@@ -79,6 +79,14 @@ export class VirtualTime implements Clock, Timers {
     }
   }
 
+  /** Runs so many turns of the loop and no more: what is under way stays under way. */
+  async turns(count: number): Promise<void> {
+    for (let turn = 0; turn < count; turn++) {
+      for (const fire of this.#soon.splice(0)) fire();
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+
   async advance(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;
     await this.settle();
@@ -100,6 +108,16 @@ export class VirtualTime implements Clock, Timers {
   drop(): void {
     this.#soon = [];
     this.#timers = [];
+  }
+
+  /** Moves the clock and fires what is due, without letting the loop come to rest. */
+  skip(ms: number): void {
+    this.#nowMs += ms;
+    for (const timer of this.#timers.filter(({ atMs }) => atMs <= this.#nowMs)) {
+      if (timer.periodMs === undefined) this.#timers.splice(this.#timers.indexOf(timer), 1);
+      else timer.atMs = this.#nowMs + timer.periodMs;
+      timer.fire();
+    }
   }
 
   #add(delayMs: number, fire: () => void, periodMs: number | undefined): Timer {
@@ -323,6 +341,7 @@ export class TestNode {
   readonly options: TestNodeOptions;
   readonly #random: ReturnType<typeof seededRandom>;
   #keyNumber = 0;
+  #life = 0;
   readonly #links: MemoryLink[] = [];
   #later: (() => void)[] | undefined;
   store: Store;
@@ -414,6 +433,7 @@ export class TestNode {
   }
 
   #make(): Store {
+    const life = ++this.#life;
     const { time, disk, options } = this;
     const random = this.#random;
     const medium = this.medium;
@@ -447,7 +467,8 @@ export class TestNode {
       },
       queries: options.queries ?? (() => NO_QUERIES),
       fatal: (error) => {
-        this.fatal = error;
+        // What is left of a process whose power was cut has no say.
+        if (life === this.#life) this.fatal = error;
       },
     });
   }
