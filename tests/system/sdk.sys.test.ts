@@ -249,7 +249,10 @@ async function copyOf(store: StorePort): Promise<StorePort> {
       fence,
     );
   for (const table of ['meta', 'conversations', 'messages', 'users'] as const)
-    await copy.writeCache((await store.readCache(table, all)).map((pair) => ({ table, ...pair })));
+    await copy.writeCache(
+      (await store.readCache(table, all)).map((pair) => ({ table, ...pair })),
+      fence,
+    );
   return copy;
 }
 

@@ -384,6 +384,23 @@ describe('connection', () => {
     assert.equal(world.server.attempts, attempts);
   });
 
+  it('stopped while it starts it never runs (S18)', async () => {
+    const world = new World();
+    const seeded = await world.started(ANA);
+    await seeded.client.stop();
+    const before = world.server.attempts;
+    for (const store of [undefined, seeded.store]) {
+      const phone = world.phone(ANA, store === undefined ? {} : { store });
+      const starting = phone.client.start();
+      await phone.client.stop();
+      await starting;
+      await world.advance(5_000);
+      assert.equal(phone.host.timerCount, 0);
+      assert.equal(phone.client.connection.get().phase, 'stopped');
+    }
+    assert.equal(world.server.attempts, before);
+  });
+
   it('started again after a stop it goes on where it was', async () => {
     const world = new World();
     const ana = await world.started(ANA);

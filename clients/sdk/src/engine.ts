@@ -36,7 +36,7 @@ import { type HostPort, platformHost } from './host.ts';
 import { directConversationId, groupConversationId, newUuid } from './ids.ts';
 import type { LocalGroup } from './info.ts';
 import type { LiveListWindow } from './list-window.ts';
-import { loadCache, saveShelf } from './load.ts';
+import { loadCache, loadShelf, saveShelf } from './load.ts';
 import type { Lease } from './locks.ts';
 import { Marks } from './marks.ts';
 import type { MessageBatch } from './message-batch.ts';
@@ -85,6 +85,9 @@ export class Engine implements Core {
   #isShelfDue = false;
   #deviceId = '';
   #starting: Promise<void> | undefined;
+  #loading: Promise<void> | undefined;
+  /** Rises with each stop and take-over: what an earlier start still does is void. */
+  #life = 0;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -160,27 +163,25 @@ export class Engine implements Core {
   // --- life --------------------------------------------------------------------------------------
 
   start(): Promise<void> {
-    this.#starting ??= this.#start().catch((error: unknown) => {
+    this.#starting ??= this.#start(this.#life).catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
     });
     return this.#starting;
   }
 
-  async #start(): Promise<void> {
+  async #start(life: number): Promise<void> {
     await this.#store.open();
     await this.#own.loadIdentity();
     const identity = this.#own.identity;
     if (identity === undefined) {
       // The very first use: which account this is, only the credential says.
       const { userId, deviceId = '' } = await this.#options.credential('start');
+      if (life !== this.#life) return;
       await this.#claim(userId);
       this.#own.setIdentity({ userId, deviceId });
     } else await this.#claim(identity.userId);
-    await this.#load();
-    this.#isRunning = true;
-    this.connection.note({ saved: this.#store.isSaved, readOnly: false, follower: false });
-    this.connection.start();
+    await this.#load(life);
   }
 
   async #claim(userId: UserId): Promise<void> {
@@ -195,29 +196,60 @@ export class Engine implements Core {
     this.#isFollower = false;
   }
 
-  async #load(): Promise<void> {
+  /** What is one's own and the first screen now; the rest, then the network, behind it (S13). */
+  async #load(life: number): Promise<void> {
     await this.#own.load();
     this.user.set({ userId: this.me() });
-    const loaded = await loadCache(this.#store, this.me());
-    if (loaded.user !== undefined) this.user.set(loaded.user);
-    this.people.load(loaded.users);
-    this.#sync.machine.load(loaded.logs, loaded.syncToken);
+    const first = await loadShelf(this.#store, this.me());
+    if (life !== this.#life) return;
+    if (first?.user !== undefined) this.user.set(first.user);
+    this.#took(first?.logs ?? []);
     for (const group of this.#own.groups.values()) this.#adoptGroup(group);
-    for (const [id, sequence] of this.#own.reads) this.log(id)?.read(sequence);
-    for (const id of this.#own.patches.keys()) this.#settings.apply(id);
     await this.outbox.load();
-    for (const id of this.outbox.machine.conversations()) this.#adoptUnknown(id);
-    for (const id of this.#own.drafts.keys()) this.#touch(id);
+    if (life !== this.#life) return;
+    this.#isRunning = true;
+    this.connection.note({ saved: this.#store.isSaved, readOnly: false, follower: false });
     this.#changedAll();
+    this.#loading = this.#loadRest(life);
+    // Who waits for it hears of a failure; nobody has to.
+    this.#loading.catch(() => undefined);
+    // Without a shelf there is nothing to show before the rest.
+    if (first === undefined) await this.#loading;
+  }
+
+  async #loadRest(life: number): Promise<void> {
+    const loaded = await loadCache(this.#store, (logs) => {
+      if (life === this.#life) this.#took(logs);
+    });
+    if (life !== this.#life) return;
+    this.people.load(loaded.users);
+    for (const id of this.outbox.machine.conversations()) this.#adoptUnknown(id);
+    this.#sync.machine.resumeFrom(loaded.syncToken);
+    this.#changedAll();
+    this.connection.start();
+  }
+
+  #took(logs: readonly ConversationLog[]): void {
+    this.#sync.machine.load(logs);
+    for (const { id } of logs) {
+      const read = this.#own.reads.get(id);
+      if (read !== undefined) this.log(id)?.read(read);
+      this.#settings.apply(id);
+    }
   }
 
   async stop(): Promise<void> {
+    this.#life += 1;
+    const starting = this.#starting;
     this.#starting = undefined;
     this.#isRunning = false;
     this.#lease?.release();
     this.#lease = undefined;
     for (const conversation of this.#views.all()) conversation.stop();
     await this.#halt(undefined);
+    // A start on its way sees that its life is over; only a credential may keep it waiting.
+    if (this.me() !== '') await starting?.catch(() => undefined);
+    await this.#loading?.catch(() => undefined);
     this.outbox = this.#newOutbox();
     this.#sync = this.#newSync();
     await this.#store.close();
@@ -263,12 +295,12 @@ export class Engine implements Core {
 
   async takeOver(): Promise<void> {
     if (!this.#isFollower) return;
+    this.#life += 1;
+    await this.#loading?.catch(() => undefined);
     await this.#claim(this.me());
     this.outbox = this.#newOutbox();
     this.#sync = this.#newSync();
-    await this.#load();
-    this.connection.note({ readOnly: false, follower: false });
-    this.connection.start();
+    await this.#load(this.#life);
     for (const conversation of this.#views.all()) conversation.online();
   }
 

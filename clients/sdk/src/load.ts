@@ -17,44 +17,52 @@ interface Shelf {
   readonly user: User;
 }
 
-export interface Loaded {
+export interface FirstScreen {
   readonly logs: readonly ConversationLog[];
-  readonly users: readonly StoredPair[];
   readonly user: User | undefined;
+}
+
+/** What the shelf names: enough to show something; undefined = there is no shelf. */
+export async function loadShelf(store: SavedStore, me: UserId): Promise<FirstScreen | undefined> {
+  const [pair] = await store.readCache('meta', under('shelf'));
+  const shelf = pair?.value as Shelf | undefined;
+  if (shelf?.user?.userId !== me || !Array.isArray(shelf.conversations)) return undefined;
+  const read = shelf.conversations.map((id) =>
+    store.readCache('conversations', { from: [id], through: [id] }),
+  );
+  const logs = (await Promise.all(read)).flatMap((pairs) =>
+    pairs.flatMap((each) => logOf(each) ?? []),
+  );
+  return { logs, user: shelf.user };
+}
+
+export interface Loaded {
+  readonly users: readonly StoredPair[];
   readonly syncToken: string;
 }
 
-export async function loadCache(store: SavedStore, me: UserId): Promise<Loaded> {
+/** All conversations, a chunk at a time; then the token that covers them. */
+export async function loadCache(
+  store: SavedStore,
+  take: (logs: readonly ConversationLog[]) => void,
+): Promise<Loaded> {
   const [token] = await store.readCache('meta', under('token'));
-  const [shelf] = await store.readCache('meta', under('shelf'));
-  const user = (shelf?.value as Shelf | undefined)?.user;
-  const logs: ConversationLog[] = [];
   let isSound = true;
   let from: readonly (string | number)[] = [];
   for (;;) {
-    const pairs = await store.readCache('conversations', {
-      from,
-      through: ['\uffff'],
-      limit: CHUNK,
-    });
-    for (const pair of pairs) {
-      const log = logOf(pair);
-      if (log === undefined) isSound = false;
-      else logs.push(log);
-    }
+    const range = { from, through: ['\uffff'], limit: CHUNK };
+    const pairs = await store.readCache('conversations', range);
+    const logs = pairs.flatMap((pair) => logOf(pair) ?? []);
+    if (logs.length < pairs.length) isSound = false;
+    take(logs);
     const last = pairs.at(-1);
     if (last === undefined || pairs.length < CHUNK) break;
     from = [...last.key, 0];
   }
   const users = await store.readCache('users', { ...under(), limit: USERS_MAX });
   const { syncToken = '' } = (token?.value ?? {}) as { syncToken?: string };
-  return {
-    logs,
-    users,
-    user: user?.userId === me ? user : undefined,
-    // A damaged record: the token would claim what is not here, so the list is read anew.
-    syncToken: isSound ? syncToken : '',
-  };
+  // A damaged record: the token would claim what is not here, so the list is read anew.
+  return { users, syncToken: isSound ? syncToken : '' };
 }
 
 export async function saveShelf(

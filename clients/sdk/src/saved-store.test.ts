@@ -35,7 +35,7 @@ class Flaky {
       readOwn: (table, range) => use(() => inner.readOwn(table, range)),
       readCache: (table, range) => use(() => inner.readCache(table, range)),
       writeOwn: (puts, fence) => use(() => inner.writeOwn(puts, fence)),
-      writeCache: (puts) => use(() => inner.writeCache(puts)),
+      writeCache: (puts, fence) => use(() => inner.writeCache(puts, fence)),
     };
   }
 }
@@ -101,7 +101,8 @@ describe('saved store', () => {
     await ana.client.stop();
     const [record] = await ana.store.readCache('conversations', under());
     assert.ok(record);
-    await ana.store.writeCache([{ table: 'conversations', key: record.key, value: { ranges: 7 } }]);
+    const damage = { table: 'conversations' as const, key: record.key, value: { ranges: 7 } };
+    await ana.store.writeCache([damage], await ana.store.claim());
     world.server.isUp = true;
     const again = await world.started(ANA, { store: ana.store });
     await world.advance(1_000);

@@ -28,6 +28,7 @@ export class SavedStore {
   #fence = 0;
   #isSaved = true;
   #isFenced = false;
+  #moving: Promise<void> | undefined;
 
   constructor(port: StorePort, events: SavedStoreEvents) {
     this.#port = port;
@@ -60,10 +61,10 @@ export class SavedStore {
     await this.#attempt(async (port) => port.writeOwn(puts, this.#fence));
   }
 
-  /** A follower's cache is the owner's to write. */
+  /** A follower's cache is the owner's to write: FENCED like what is own. */
   async writeCache(puts: readonly StorePut<CacheTable>[]): Promise<void> {
-    if (puts.length === 0 || this.#isFenced) return;
-    await this.#attempt(async (port) => port.writeCache(puts));
+    if (puts.length === 0) return;
+    await this.#attempt(async (port) => port.writeCache(puts, this.#fence));
   }
 
   async wipe(database: DatabaseName): Promise<void> {
@@ -99,11 +100,15 @@ export class SavedStore {
     return true;
   }
 
-  async #toMemory(): Promise<void> {
-    if (!this.#isSaved) return;
-    this.#isSaved = false;
-    this.#port = memoryStore();
-    this.#fence = await this.#port.claim();
-    this.#events.unsaved();
+  /** Once, whoever meets the failure first; the others wait for it. */
+  #toMemory(): Promise<void> {
+    this.#moving ??= (async () => {
+      const memory = memoryStore();
+      this.#fence = await memory.claim();
+      this.#port = memory;
+      this.#isSaved = false;
+      this.#events.unsaved();
+    })();
+    return this.#moving;
   }
 }

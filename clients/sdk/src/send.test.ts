@@ -460,7 +460,7 @@ async function copyOf(
   }
   for (const table of ['meta', 'conversations', 'messages', 'users'] as const) {
     const puts = (await store.readCache(table, under())).map((pair) => ({ table, ...pair }));
-    await copy.writeCache(puts);
+    await copy.writeCache(puts, fence);
   }
   return copy;
 }

@@ -120,8 +120,14 @@ export class SyncMachine {
     this.#ports = ports;
   }
 
-  load(logs: readonly ConversationLog[], syncToken: string): void {
-    for (const log of logs) this.logs.set(log.id, log);
+  /** What the cache holds; one made meanwhile on this device only gives way. */
+  load(logs: readonly ConversationLog[]): void {
+    for (const log of logs)
+      if (this.logs.get(log.id)?.isOnServer !== true) this.logs.set(log.id, log);
+  }
+
+  /** Only once every conversation it covers is loaded. */
+  resumeFrom(syncToken: string): void {
     this.#syncToken = syncToken;
   }
 

@@ -47,8 +47,8 @@ describe('sync', () => {
     const seen: { token: string; head: number }[] = [];
     const store = {
       ...bound(inner),
-      writeCache: async (puts: Parameters<typeof inner.writeCache>[0]) => {
-        await inner.writeCache(puts);
+      writeCache: async (...args: Parameters<typeof inner.writeCache>) => {
+        await inner.writeCache(...args);
         const [token] = await inner.readCache('meta', under('token'));
         const [record] = await inner.readCache('conversations', under());
         const { syncToken = '' } = (token?.value ?? {}) as { syncToken?: string };
@@ -421,6 +421,6 @@ function bound(store: ReturnType<typeof memoryStore>): ReturnType<typeof memoryS
     readOwn: (table, range) => store.readOwn(table, range),
     readCache: (table, range) => store.readCache(table, range),
     writeOwn: (puts, fence) => store.writeOwn(puts, fence),
-    writeCache: (puts) => store.writeCache(puts),
+    writeCache: (puts, fence) => store.writeCache(puts, fence),
   };
 }

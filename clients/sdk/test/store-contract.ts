@@ -20,12 +20,16 @@ export function storeContract(make: (name: string) => StorePort): void {
 
   it('reads back what was written, in the order of keys, numbers before text', async () => {
     const store = await open();
-    await store.writeCache([
-      { table: 'messages', key: ['b', 2], value: { n: 2 } },
-      { table: 'messages', key: ['b', 10], value: { n: 10 } },
-      { table: 'messages', key: ['a', 'x'], value: { n: 'x' } },
-      { table: 'messages', key: ['a', 7], value: { n: 7 } },
-    ]);
+    const fence = await store.claim();
+    await store.writeCache(
+      [
+        { table: 'messages', key: ['b', 2], value: { n: 2 } },
+        { table: 'messages', key: ['b', 10], value: { n: 10 } },
+        { table: 'messages', key: ['a', 'x'], value: { n: 'x' } },
+        { table: 'messages', key: ['a', 7], value: { n: 7 } },
+      ],
+      fence,
+    );
     const all = await store.readCache('messages', under());
     assert.deepEqual(
       all.map((pair) => pair.key),
@@ -45,12 +49,13 @@ export function storeContract(make: (name: string) => StorePort): void {
 
   it('reads ranges with both ends in, limited, from either side', async () => {
     const store = await open();
+    const fence = await store.claim();
     const puts = Array.from({ length: 20 }, (_, i) => ({
       table: 'messages' as const,
       key: ['c', i + 1],
       value: i + 1,
     }));
-    await store.writeCache(puts);
+    await store.writeCache(puts, fence);
     const range = { from: ['c', 5], through: ['c', 9] };
     const ascending = await store.readCache('messages', range);
     assert.deepEqual(
@@ -83,8 +88,9 @@ export function storeContract(make: (name: string) => StorePort): void {
 
   it('a value is a copy: what the writer does with it later is not stored', async () => {
     const store = await open();
+    const fence = await store.claim();
     const value = { list: [1] };
-    await store.writeCache([{ table: 'meta', key: ['x'], value }]);
+    await store.writeCache([{ table: 'meta', key: ['x'], value }], fence);
     value.list.push(2);
     const [pair] = await store.readCache('meta', under('x'));
     assert.deepEqual(pair?.value, { list: [1] });
@@ -92,11 +98,15 @@ export function storeContract(make: (name: string) => StorePort): void {
 
   it('a put without value deletes, also what is not there', async () => {
     const store = await open();
-    await store.writeCache([{ table: 'meta', key: ['x'], value: 1 }]);
-    await store.writeCache([
-      { table: 'meta', key: ['x'] },
-      { table: 'meta', key: ['y'] },
-    ]);
+    const fence = await store.claim();
+    await store.writeCache([{ table: 'meta', key: ['x'], value: 1 }], fence);
+    await store.writeCache(
+      [
+        { table: 'meta', key: ['x'] },
+        { table: 'meta', key: ['y'] },
+      ],
+      fence,
+    );
     assert.deepEqual(await store.readCache('meta', under()), []);
   });
 
@@ -113,13 +123,26 @@ export function storeContract(make: (name: string) => StorePort): void {
     const [pair] = await store.readOwn('drafts', under('a'));
     assert.equal(pair?.value, 1);
     await store.writeOwn([{ table: 'drafts', key: ['a'], value: 3 }], second);
+    // The cache as well: an older record beside a newer token would hide what lies between.
+    await assert.rejects(
+      store.writeCache([{ table: 'meta', key: ['token'], value: 't1' }], first),
+      (error) => error instanceof ClientError && error.reason === 'FENCED',
+    );
+    assert.deepEqual(await store.readCache('meta', under()), []);
+    await store.writeCache([{ table: 'meta', key: ['token'], value: 't2' }], second);
+    // Wiping what is held does not bring former owners back.
+    await store.wipe('own');
+    await store.wipe('cache');
+    await assert.rejects(store.writeOwn([{ table: 'drafts', key: ['a'], value: 2 }], first));
+    await store.writeOwn([{ table: 'drafts', key: ['a'], value: 4 }], second);
+    assert.ok((await store.claim()) > second);
   });
 
   it('wiping the cache leaves what is own, and the other way round (S12)', async () => {
     const store = await open();
     const fence = await store.claim();
     await store.writeOwn([{ table: 'outbox', key: [1], value: 'mine' }], fence);
-    await store.writeCache([{ table: 'meta', key: ['token'], value: 't1' }]);
+    await store.writeCache([{ table: 'meta', key: ['token'], value: 't1' }], fence);
     await store.wipe('cache');
     assert.equal((await store.readOwn('outbox', under())).length, 1);
     assert.deepEqual(await store.readCache('meta', under()), []);

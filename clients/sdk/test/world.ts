@@ -88,7 +88,7 @@ function mortal(store: StorePort, gate: { isDead: boolean }): StorePort {
     readOwn: (table, range) => (gate.isDead ? never : store.readOwn(table, range)),
     readCache: (table, range) => (gate.isDead ? never : store.readCache(table, range)),
     writeOwn: (puts, fence) => (gate.isDead ? never : store.writeOwn(puts, fence)),
-    writeCache: (puts) => (gate.isDead ? never : store.writeCache(puts)),
+    writeCache: (puts, fence) => (gate.isDead ? never : store.writeCache(puts, fence)),
   };
 }
 

@@ -48,11 +48,9 @@ class IdbStore implements StorePort {
   }
 
   async claim(): Promise<number> {
-    const transaction = this.#database('own').transaction('meta', 'readwrite');
-    const held = (await transaction.store.get(FENCE_KEY)) as number | undefined;
-    const fence = (held ?? 0) + 1;
-    await transaction.store.put(fence, FENCE_KEY);
-    await transaction.done;
+    // The own database decides; the cache follows, so that both refuse the owners before.
+    const fence = await this.#update('own', (held) => held + 1);
+    await this.#update('cache', () => fence);
     return fence;
   }
 
@@ -64,41 +62,52 @@ class IdbStore implements StorePort {
     return this.#read('cache', table, range);
   }
 
-  async writeOwn(puts: readonly StorePut<OwnTable>[], fence: number): Promise<void> {
+  writeOwn(puts: readonly StorePut<OwnTable>[], fence: number): Promise<void> {
+    // What is one's own has reached the disk when this resolves.
+    return this.#write('own', puts, { fence, durability: 'strict' });
+  }
+
+  writeCache(puts: readonly StorePut<CacheTable>[], fence: number): Promise<void> {
+    return this.#write('cache', puts, { fence, durability: 'relaxed' });
+  }
+
+  async wipe(database: DatabaseName): Promise<void> {
+    const tables: readonly AnyTable[] = TABLES[database];
+    const transaction = this.#database(database).transaction([...tables], 'readwrite');
+    const fence: unknown = await transaction.objectStore('meta').get(FENCE_KEY);
+    await Promise.all([
+      ...tables.map(async (table) => transaction.objectStore(table).clear()),
+      ...(fence === undefined ? [] : [transaction.objectStore('meta').put(fence, FENCE_KEY)]),
+      transaction.done,
+    ]);
+  }
+
+  async #update(database: DatabaseName, next: (held: number) => number): Promise<number> {
+    const transaction = this.#database(database).transaction('meta', 'readwrite');
+    const held = (await transaction.store.get(FENCE_KEY)) as number | undefined;
+    const fence = next(held ?? 0);
+    await transaction.store.put(fence, FENCE_KEY);
+    await transaction.done;
+    return fence;
+  }
+
+  async #write(
+    database: DatabaseName,
+    puts: readonly StorePut<AnyTable>[],
+    o: { readonly fence: number; readonly durability: 'strict' | 'relaxed' },
+  ): Promise<void> {
     checkSizes(puts);
-    const tables = [...new Set<OwnTable>(['meta', ...puts.map((put) => put.table)])];
-    // Strict: what is one's own has reached the disk when this resolves.
-    const options = { durability: 'strict' as const };
-    const transaction = this.#database('own').transaction(tables, 'readwrite', options);
+    const tables = [...new Set<AnyTable>(['meta', ...puts.map((put) => put.table)])];
+    const { durability } = o;
+    const transaction = this.#database(database).transaction(tables, 'readwrite', { durability });
     const held: unknown = await transaction.objectStore('meta').get(FENCE_KEY);
-    if (held !== fence) {
+    if (held !== o.fence) {
       transaction.abort();
       await transaction.done.catch(() => undefined);
       throw new ClientError('FENCED', 'another owner took over');
     }
     await Promise.all([
       ...puts.map((put) => write(transaction.objectStore(put.table), put)),
-      transaction.done,
-    ]);
-  }
-
-  async writeCache(puts: readonly StorePut<CacheTable>[]): Promise<void> {
-    if (puts.length === 0) return;
-    checkSizes(puts);
-    const tables = [...new Set(puts.map((put) => put.table))];
-    const options = { durability: 'relaxed' as const };
-    const transaction = this.#database('cache').transaction(tables, 'readwrite', options);
-    await Promise.all([
-      ...puts.map((put) => write(transaction.objectStore(put.table), put)),
-      transaction.done,
-    ]);
-  }
-
-  async wipe(database: DatabaseName): Promise<void> {
-    const tables: readonly AnyTable[] = TABLES[database];
-    const transaction = this.#database(database).transaction([...tables], 'readwrite');
-    await Promise.all([
-      ...tables.map(async (table) => transaction.objectStore(table).clear()),
       transaction.done,
     ]);
   }
@@ -116,10 +125,9 @@ class IdbStore implements StorePort {
         store.getAllKeys(bounds, limit),
         store.getAll(bounds, limit),
       ]);
-      return keys.map((key, i) => ({
-        key: key as unknown as StoreKey,
-        value: values[i] as unknown,
-      }));
+      return keys
+        .map((key, i) => ({ key: key as unknown as StoreKey, value: values[i] as unknown }))
+        .filter(isData);
     }
     const pairs: StoredPair[] = [];
     let cursor = await store.openCursor(bounds, 'prev');
@@ -127,7 +135,7 @@ class IdbStore implements StorePort {
       pairs.push({ key: cursor.key as unknown as StoreKey, value: cursor.value as unknown });
       cursor = await cursor.continue();
     }
-    return pairs;
+    return pairs.filter(isData);
   }
 
   async #openOne(database: DatabaseName): Promise<Database> {
@@ -152,6 +160,11 @@ class IdbStore implements StorePort {
     if (open === undefined) throw new DOMException('the database is closed', 'InvalidStateError');
     return open;
   }
+}
+
+/** The fence lies beside the data and is none. */
+function isData(pair: StoredPair): boolean {
+  return pair.key[0] !== FENCE_KEY[0];
 }
 
 async function write(

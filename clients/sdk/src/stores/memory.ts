@@ -47,17 +47,22 @@ class MemoryStore implements StorePort {
   }
 
   async writeOwn(puts: readonly StorePut<OwnTable>[], fence: number): Promise<void> {
-    if (fence !== this.#fence) throw new ClientError('FENCED', 'another owner took over');
+    this.#check(fence);
     this.#write('own', puts);
   }
 
-  async writeCache(puts: readonly StorePut<CacheTable>[]): Promise<void> {
+  async writeCache(puts: readonly StorePut<CacheTable>[], fence: number): Promise<void> {
+    this.#check(fence);
     this.#write('cache', puts);
   }
 
   async wipe(database: DatabaseName): Promise<void> {
     for (const name of this.#tables.keys())
       if (name.startsWith(`${database}/`)) this.#tables.delete(name);
+  }
+
+  #check(fence: number): void {
+    if (fence !== this.#fence) throw new ClientError('FENCED', 'another owner took over');
   }
 
   #read(name: string, range: StoreRange): readonly StoredPair[] {

@@ -46,11 +46,12 @@ export interface StorePort {
   close(): Promise<void>;
   readOwn(table: OwnTable, range: StoreRange): Promise<readonly StoredPair[]>;
   readCache(table: CacheTable, range: StoreRange): Promise<readonly StoredPair[]>;
-  /** Takes ownership of `own`: the returned fence is larger than any before it (S11). */
+  /** Takes ownership of both: the returned fence is larger than any before it (S11). */
   claim(): Promise<number>;
-  /** Rejects with ClientError FENCED, changing nothing, if `fence` is not the newest claim. */
+  /** Both reject with ClientError FENCED, changing nothing, if `fence` is not the newest claim. */
   writeOwn(puts: readonly StorePut<OwnTable>[], fence: number): Promise<void>;
-  writeCache(puts: readonly StorePut<CacheTable>[]): Promise<void>;
+  writeCache(puts: readonly StorePut<CacheTable>[], fence: number): Promise<void>;
+  /** Removes all of it but the fence. */
   wipe(database: DatabaseName): Promise<void>;
 }
 
