@@ -147,14 +147,11 @@ export function messageIdRaw(
   const low = sequence % 2 ** 28; // 28 bits, then 34 of the conversation: rand_b (62)
   raw[6] = high >>> 8;
   raw[7] = high & 255;
-  const tail =
-    (BigInt(low) << 34n) |
-    (BigInt((conversation[11] ?? 0) & 3) << 32n) |
-    (BigInt(conversation[12] ?? 0) << 24n) |
-    (BigInt(conversation[13] ?? 0) << 16n) |
-    (BigInt(conversation[14] ?? 0) << 8n) |
-    BigInt(conversation[15] ?? 0);
-  for (let i = 0; i < 8; i++) raw[15 - i] = Number((tail >> BigInt(8 * i)) & 255n);
+  raw[8] = low >>> 22;
+  raw[9] = (low >>> 14) & 255;
+  raw[10] = (low >>> 6) & 255;
+  raw[11] = ((low & 63) << 2) | ((conversation[11] ?? 0) & 3);
+  for (let i = 12; i < ID_BYTES; i++) raw[i] = conversation[i] ?? 0;
   writeTimeAndVersion(raw, timeMs, 7);
   return raw;
 }
