@@ -40,7 +40,15 @@ async function main(): Promise<void> {
     log.error('a fault in the process; it ends', { cause: error.stack ?? String(error), rule });
     die(EXIT_FAULT);
   });
-  const node = new ParleyNode({ config, log, fatal: die });
+  const node = new ParleyNode({
+    config,
+    log,
+    fatal: (code) => {
+      log.error('a part of the node failed for good; the process ends', { code });
+      // By a signal: a plain exit runs the end of native parts whose threads are still at work.
+      process.kill(process.pid, 'SIGKILL');
+    },
+  });
   const stop = (signal: string): void => {
     log.info('stopping', { signal });
     setTimeout(() => {

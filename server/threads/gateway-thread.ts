@@ -75,6 +75,7 @@ export interface GatewayCalls {
 }
 
 const DRAIN_LOOK_MS = 50;
+const SOCKETS_FREED_MS = 50;
 
 class GatewayThread implements GatewayCalls {
   readonly #options: GatewayThreadOptions;
@@ -200,6 +201,8 @@ class GatewayThread implements GatewayCalls {
     const late = setTimeout(() => this.#http.closeAllConnections(), DRAIN_LOOK_MS * 10);
     await closed;
     clearTimeout(late);
+    // uWebSockets.js frees closed sockets in later turns; a process that ends before that aborts.
+    await new Promise((done) => setTimeout(done, SOCKETS_FREED_MS));
   }
 
   #notReady(): readonly string[] {
