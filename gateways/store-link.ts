@@ -23,6 +23,7 @@ import {
   positionAt,
   RECORD,
   requestAt,
+  SLAB_BYTES,
   SlabWriter,
   type RecordHeader,
   type RecordKind,
@@ -269,8 +270,9 @@ export class StoreLink implements Metered {
     if (kind === RECORD.commit) pending.commit?.(commitAt(at, slab));
     else
       pending.result?.({
-        // Copied: the answer is encoded later than the slab is given back.
-        bytes: payloadAt(slab, at).slice(),
+        // The answer is encoded later than a slab is given back, but large slabs are nobody's again.
+        bytes:
+          slab.buffer.byteLength === SLAB_BYTES ? payloadAt(slab, at).slice() : payloadAt(slab, at),
         index: positionAt(slab, at),
       });
   }

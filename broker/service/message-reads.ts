@@ -3,25 +3,29 @@ import { compareBytes } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { encodeId } from '../../core/ids.ts';
 import { RowView, BODY_KIND } from '../../core/row.ts';
-import type { Plain, Sparse } from '../../proto/codec.ts';
-import type {
-  ListMessagesRequest,
-  ListMessagesResponse,
-  ListReceiptsRequest,
-  ListReceiptsResponse,
-  ListRowsRequest,
-  ListRowsResponse,
-  Sample,
+import { codecOf, type Plain, type Sparse } from '../../proto/codec.ts';
+import {
+  ListMessagesResponseSchema,
+  type ListMessagesRequest,
+  type ListMessagesResponse,
+  type ListReceiptsRequest,
+  type ListReceiptsResponse,
+  type ListRowsRequest,
+  type ListRowsResponse,
+  type Sample,
 } from '../../proto/gen/parley/client/v1/messages_pb.ts';
 import type { Receipt } from '../../proto/gen/parley/v1/types_pb.ts';
 import type { StandingRow, StoreReads } from '../runtime/contract.ts';
 import { openReadable, type Readable } from './access.ts';
 import type { Asked, Read } from './asked.ts';
-import { isErased, renderMessage, renderRow, standsInTimeline } from './render.ts';
+import { encodeMessages } from './message-writer.ts';
+import { isErased, renderRow, standsInTimeline } from './render.ts';
 
 const PAGE_DEFAULT = 50;
 export const PAGE_MAX = 200;
 const SAMPLES_MAX = 64;
+const MESSAGES_FIELD = 1;
+const listResponses = codecOf(ListMessagesResponseSchema);
 
 export function pageSize(asked: number): number {
   return asked <= 0 ? PAGE_DEFAULT : Math.min(asked, PAGE_MAX);
@@ -49,16 +53,9 @@ export async function listMessages(
   const rows = await page(asked.reads, readable, request);
   const samples = await sample(asked.reads, readable, Math.min(request.samples, SAMPLES_MAX));
   const { raw, head, first, index } = readable;
-  return {
-    response: {
-      messages: rows.map((row) => renderMessage(raw, row)),
-      asOf: head,
-      first,
-      head,
-      samples,
-    },
-    index,
-  };
+  // Protobuf of parts one behind the other is protobuf of the whole: field 1 is `messages`.
+  const rest = listResponses.encode({ asOf: head, first, head, samples });
+  return { response: joined(encodeMessages(MESSAGES_FIELD, raw, rows), rest), index };
 }
 
 async function page(
@@ -79,6 +76,13 @@ async function page(
     ...older,
     ...(await standingAfter(reads, at, Math.max(middle + 1, at.first), limit - older.length)),
   ];
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(first.length + second.length);
+  whole.set(first);
+  whole.set(second, first.length);
+  return whole;
 }
 
 /** A message by its place. Control rows have no message. */

@@ -10,6 +10,7 @@ import { codecOf, type Fields } from '../../proto/codec.ts';
 import { ContentSchema } from '../../proto/gen/parley/v1/content_pb.ts';
 import {
   ConversationSchema,
+  MessageSchema,
   type Conversation,
   type Me,
   type Member,
@@ -22,6 +23,7 @@ import type { StandingRow } from '../runtime/contract.ts';
 
 const contents = codecOf(ContentSchema);
 const conversations = codecOf(ConversationSchema);
+const messages = codecOf(MessageSchema);
 const NOTIFY = ['all', 'mentions', 'none'] as const;
 
 /** Rows that stand in a timeline; all others change earlier ones. */
@@ -83,6 +85,11 @@ export function renderMessage(conversation: Uint8Array, standing: StandingRow): 
   };
   if (overlay.deleted) return { ...base, changeSequence: overlay.changeSequence, deleted: true };
   return { ...shared, content: overlay.body.length === 0 ? row.body : editedContent(overlay.body) };
+}
+
+/** A message as its own protobuf bytes. */
+export function encodeMessage(conversation: Uint8Array, standing: StandingRow): Uint8Array {
+  return messages.encode(renderMessage(conversation, standing));
 }
 
 /** The conversation as one user sees it. `last` is its newest message, if it is at hand. */

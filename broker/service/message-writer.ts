@@ -1,0 +1,174 @@
+/**
+ * Pages of messages in protobuf, written by hand: a page of history is the read that everybody does
+ * all the time, and the general codec costs five times as much. The bytes are those of the codec
+ * (message-writer.test.ts compares them); bodies are spliced as they were logged.
+ */
+import { isZero } from '../../core/bytes.ts';
+import { encodeUuid, messageIdRaw } from '../../core/ids.ts';
+import { ROW_FLAG, RowView } from '../../core/row.ts';
+import type { StandingRow } from '../runtime/contract.ts';
+import { encodeMessage } from './render.ts';
+
+/** Field numbers of parley.v1.Message. */
+const FIELD = {
+  sequence: 1,
+  timeMs: 2,
+  sender: 3,
+  device: 4,
+  outbox: 5,
+  clientSeq: 6,
+  clientMessageId: 7,
+  content: 8,
+  changeSequence: 13,
+  messageId: 14,
+} as const;
+
+const VARINT = 0;
+const BYTES = 2;
+const ID_TEXT_BYTES = 30;
+const UUID_TEXT_BYTES = 36;
+/** More than everything of a message but its body can take. */
+const HEAD_BYTES_MAX = 320;
+const ALPHABET = new Uint8Array(32);
+for (let i = 0; i < 32; i++) ALPHABET[i] = '0123456789abcdefghjkmnpqrstvwxyz'.charCodeAt(i);
+const PREFIX = { usr: prefix('usr_'), dev: prefix('dev_'), msg: prefix('msg_') };
+
+function prefix(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** `repeated Message` under the given field number, one behind the other. */
+export function encodeMessages(
+  field: number,
+  conversation: Uint8Array,
+  rows: readonly StandingRow[],
+): Uint8Array {
+  const out = new PageWriter(rows.reduce((sum, row) => sum + row.row.length + HEAD_BYTES_MAX, 0));
+  for (const standing of rows) {
+    // What was edited or deleted is rare, and takes the general way.
+    const isPlain = standing.overlay.length === 0;
+    if (isPlain) out.message(field, conversation, new RowView(standing.row));
+    else out.bytes(field, encodeMessage(conversation, standing));
+  }
+  return out.finish();
+}
+
+class PageWriter {
+  #out: Uint8Array;
+  #at = 0;
+
+  constructor(size: number) {
+    this.#out = new Uint8Array(size);
+  }
+
+  finish(): Uint8Array {
+    return this.#out.subarray(0, this.#at);
+  }
+
+  bytes(field: number, value: Uint8Array): void {
+    this.#room(value.length + 16);
+    this.#tag(field, BYTES);
+    this.#varint(value.length);
+    this.#out.set(value, this.#at);
+    this.#at += value.length;
+  }
+
+  message(field: number, conversation: Uint8Array, row: RowView): void {
+    const body = row.has(ROW_FLAG.redacted) ? undefined : row.body;
+    this.#room((body?.length ?? 0) + HEAD_BYTES_MAX);
+    this.#tag(field, BYTES);
+    // The length is written behind a gap of three bytes and moved up when it takes fewer.
+    const lengthAt = this.#at;
+    this.#at += 3;
+    this.#head(row);
+    if (body !== undefined) {
+      this.#tag(FIELD.content, BYTES);
+      this.#varint(body.length);
+      this.#out.set(body, this.#at);
+      this.#at += body.length;
+    }
+    if (body === undefined) this.#number(11, 1);
+    this.#number(FIELD.changeSequence, row.sequence);
+    this.#id(FIELD.messageId, PREFIX.msg, messageIdRaw(row.timeMs, row.sequence, conversation));
+    this.#close(lengthAt);
+  }
+
+  #head(row: RowView): void {
+    this.#number(FIELD.sequence, row.sequence);
+    this.#number(FIELD.timeMs, row.timeMs);
+    if (!isZero(row.sender)) this.#id(FIELD.sender, PREFIX.usr, row.sender);
+    if (!isZero(row.device)) this.#id(FIELD.device, PREFIX.dev, row.device);
+    if (row.has(ROW_FLAG.outbox)) {
+      this.#uuid(FIELD.outbox, row.outbox);
+      this.#number(FIELD.clientSeq, row.clientSeq);
+    }
+    if (!isZero(row.clientMessageId)) this.#uuid(FIELD.clientMessageId, row.clientMessageId);
+  }
+
+  #close(lengthAt: number): void {
+    const start = lengthAt + 3;
+    const length = this.#at - start;
+    const end = this.#at;
+    this.#at = lengthAt;
+    this.#varint(length);
+    const moved = start - this.#at;
+    if (moved > 0) this.#out.copyWithin(this.#at, start, end);
+    this.#at = end - moved;
+  }
+
+  #room(count: number): void {
+    if (this.#at + count <= this.#out.length) return;
+    const grown = new Uint8Array(Math.max(this.#out.length * 2, this.#at + count));
+    grown.set(this.#out);
+    this.#out = grown;
+  }
+
+  #tag(field: number, wire: number): void {
+    this.#varint(field * 8 + wire);
+  }
+
+  #number(field: number, value: number): void {
+    if (value === 0) return;
+    this.#tag(field, VARINT);
+    this.#varint(value);
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    while (rest >= 0x80000000) {
+      this.#out[this.#at++] = (rest % 128) | 128;
+      rest = Math.floor(rest / 128);
+    }
+    while (rest >= 128) {
+      this.#out[this.#at++] = (rest & 127) | 128;
+      rest >>>= 7;
+    }
+    this.#out[this.#at++] = rest;
+  }
+
+  /** The text of an id (core/ids.ts), without making a string of it. */
+  #id(field: number, prefixBytes: Uint8Array, raw: Uint8Array): void {
+    this.#tag(field, BYTES);
+    this.#varint(ID_TEXT_BYTES);
+    this.#out.set(prefixBytes, this.#at);
+    let at = this.#at + prefixBytes.length;
+    let buffer = 0;
+    let bits = 2;
+    for (let i = 0; i < 16; i++) {
+      buffer = ((buffer << 8) | (raw[i] ?? 0)) & 0xffff;
+      bits += 8;
+      while (bits >= 5) {
+        bits -= 5;
+        this.#out[at++] = ALPHABET[(buffer >>> bits) & 31] ?? 0;
+      }
+    }
+    this.#at = at;
+  }
+
+  #uuid(field: number, raw: Uint8Array): void {
+    this.#tag(field, BYTES);
+    this.#varint(UUID_TEXT_BYTES);
+    const text = encodeUuid(raw);
+    for (let i = 0; i < UUID_TEXT_BYTES; i++) this.#out[this.#at++] = text.charCodeAt(i);
+  }
+}
