@@ -88,7 +88,11 @@ export function usePeopleSearch(text: string): PeopleFound {
   useEffect(() => {
     if (wanted === '') return setFound(NONE);
     let isStale = false;
-    setFound((before) => ({ users: before.users, state: 'asking' }));
+    // Of the last answer only what still fits: nobody picks a person they no longer asked for.
+    setFound((before) => ({
+      users: before.users.filter((user) => fits(user, wanted)),
+      state: 'asking',
+    }));
     const timer = setTimeout(() => {
       client.people.search(wanted).then(
         (users) => {
@@ -105,6 +109,11 @@ export function usePeopleSearch(text: string): PeopleFound {
     };
   }, [client, wanted]);
   return found;
+}
+
+function fits(user: User, text: string): boolean {
+  const names = `${user.username ?? ''}\n${user.displayName ?? ''}`;
+  return names.toLowerCase().includes(text.toLowerCase());
 }
 
 function useFoundConversations(text: string): readonly ConversationRow[] {

@@ -34,6 +34,14 @@ describe('service rows', () => {
     assert.equal(text({ change: 'role', userIds: ['b'], role: 'member' }), 'B is now a member');
   });
 
+  it('speak to oneself as one does', () => {
+    const you = (): string => 'you';
+    const role = row({ member: { change: 'role', userIds: ['a'], role: 'admin' } });
+    assert.equal(serviceText(role, you), 'You are now an admin');
+    const removed = row({ member: { change: 'removed', userIds: ['a'] } });
+    assert.equal(serviceText(removed, you), 'You were removed');
+  });
+
   it('a long list of people is cut', () => {
     const member = { change: 'added' as const, userIds: ['b', 'c', 'd', 'e', 'f', 'g'], by: 'a' };
     assert.equal(serviceText(row({ member }), name), 'A added B, C, D, E and 2 more');

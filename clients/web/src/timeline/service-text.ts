@@ -1,5 +1,5 @@
 /** Sentences for what the server wrote. Pure; names come from the caller. */
-import type { ServiceRow } from '@parley/sdk';
+import type { MemberChange, ServiceRow } from '@parley/sdk';
 
 export function serviceText(row: ServiceRow, nameOf: (userId: string) => string): string {
   const text = sentence(row, nameOf);
@@ -21,24 +21,27 @@ export function usersOf(row: ServiceRow): string[] {
   return named.filter((id) => id !== undefined);
 }
 
-function memberText(
-  change: NonNullable<ServiceRow['member']>,
-  nameOf: (userId: string) => string,
-): string {
+function memberText(change: MemberChange, nameOf: (userId: string) => string): string {
   const who = listOf((change.userIds ?? []).map(nameOf));
   const by = change.by === undefined ? '' : nameOf(change.by);
+  const were = isPlural(change, who) ? 'were' : 'was';
   switch (change.change ?? 'added') {
     case 'added':
-      return by === '' ? `${who} was added` : `${by} added ${who}`;
+      return by === '' ? `${who} ${were} added` : `${by} added ${who}`;
     case 'joined':
       return `${who} joined`;
     case 'left':
       return `${who} left`;
     case 'removed':
-      return by === '' ? `${who} was removed` : `${by} removed ${who}`;
+      return by === '' ? `${who} ${were} removed` : `${by} removed ${who}`;
     case 'role':
-      return `${who} is now ${roleText(change.role ?? 'member')}`;
+      return `${who} ${isPlural(change, who) ? 'are' : 'is'} now ${roleText(change.role ?? 'member')}`;
   }
+}
+
+/** "You" takes the plural's verb. */
+function isPlural(change: MemberChange, who: string): boolean {
+  return who === 'you' || (change.userIds?.length ?? 0) > 1;
 }
 
 export function roleText(role: string): string {
