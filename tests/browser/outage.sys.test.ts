@@ -109,7 +109,7 @@ describe('outages in a browser', () => {
     await send(boPage, 'tick 0');
     await openListed(anaPage, boName);
     const before = ana.proxy.calls('/v1/auth/refresh');
-    const lives = 4;
+    const lives = 3;
     for (let i = 1; i <= lives * 4; i++) {
       await anaPage.waitForTimeout(TOKEN_MS / 4);
       await send(boPage, `tick ${i}`);

@@ -139,7 +139,7 @@ describe('sending in a browser', () => {
 
   it('a tab killed at Enter leaves the text in the draft or in the outbox, never both or none (case 9)', async () => {
     const found: string[] = [];
-    for (const delayMs of [0, 0, 1, 2, 5, 20]) {
+    for (const delayMs of [0, 1, 4, 20]) {
       const text = `killed ${found.length}`;
       const page = await ana.context.newPage();
       await page.goto(`/${await anaPage.evaluate(() => location.hash)}`);
@@ -163,7 +163,7 @@ describe('sending in a browser', () => {
       await next.waitForTimeout(500);
       await next.close();
     }
-    assert.equal(found.length, 6);
+    assert.equal(found.length, 4);
   });
 
   it('nothing was asked of others and no policy was broken (case 48)', () => {
