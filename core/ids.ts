@@ -3,7 +3,7 @@
  * UUID, so that text sorts as bytes do (CONTRACT §1). Inside the broker an id is its 16 raw bytes.
  * Branded types are minted here and at decode boundaries only.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { ParleyError } from './errors.ts';
 
 declare const brand: unique symbol;
@@ -83,13 +83,32 @@ export function parseId(prefix: IdPrefix, text: string, field: string): Uint8Arr
   return raw;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const UUID_CHARACTERS = 36;
+const HYPHEN = 45;
+/** Value of a hexadecimal digit's character code; -1 = it is none. */
+const HEX_DIGIT = new Int8Array(128).fill(-1);
+for (let i = 0; i < 10; i++) HEX_DIGIT[48 + i] = i;
+for (let i = 10; i < 16; i++) {
+  HEX_DIGIT[87 + i] = i;
+  HEX_DIGIT[55 + i] = i;
+}
 
 /** Raw bytes of a UUID's hyphenated text, or undefined. */
 export function decodeUuid(text: string): Uint8Array | undefined {
-  return UUID.test(text)
-    ? Uint8Array.from(Buffer.from(text.replaceAll('-', ''), 'hex'))
-    : undefined;
+  if (text.length !== UUID_CHARACTERS) return undefined;
+  const raw = new Uint8Array(ID_BYTES);
+  let at = 0;
+  for (let i = 0; i < UUID_CHARACTERS; i++) {
+    if (i === 8 || i === 13 || i === 18 || i === 23) {
+      if (text.charCodeAt(i) !== HYPHEN) return undefined;
+      continue;
+    }
+    const high = HEX_DIGIT[text.charCodeAt(i)] ?? -1;
+    const low = HEX_DIGIT[text.charCodeAt(++i)] ?? -1;
+    if (high < 0 || low < 0) return undefined;
+    raw[at++] = (high << 4) | low;
+  }
+  return raw;
 }
 
 /** Hyphenated lower-case text of 16 raw bytes. */
@@ -119,13 +138,13 @@ export function newId(
 
 /** The 1:1 conversation of two users; both the same = notes to self (CONTRACT §1). */
 export function directConversationRaw(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const ordered = Buffer.compare(a, b) <= 0 ? [a, b] : [b, a];
-  return derived(['parley.direct.v1\0', ...ordered]);
+  const isOrdered = Buffer.compare(a, b) <= 0;
+  return derived('parley.direct.v1\0', isOrdered ? a : b, isOrdered ? b : a);
 }
 
 /** A group's conversation, derived so that creating it again finds it (CONTRACT §1). */
 export function groupConversationRaw(creator: Uint8Array, requestId: Uint8Array): Uint8Array {
-  return derived(['parley.group.v1\0', creator, requestId]);
+  return derived('parley.group.v1\0', creator, requestId);
 }
 
 /** Slot of a user's or conversation's id: its last 12 bits. Fixed for ever. */
@@ -165,10 +184,12 @@ export function sequenceOfMessageId(raw: Uint8Array): number {
   return high * 2 ** 28 + low;
 }
 
-function derived(parts: readonly (string | Uint8Array)[]): Uint8Array {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  const raw = Uint8Array.from(hash.digest().subarray(0, ID_BYTES));
+function derived(label: string, first: Uint8Array, second: Uint8Array): Uint8Array {
+  const input = new Uint8Array(label.length + first.length + second.length);
+  for (let i = 0; i < label.length; i++) input[i] = label.charCodeAt(i);
+  input.set(first, label.length);
+  input.set(second, label.length + first.length);
+  const raw = new Uint8Array(hash('sha256', input, 'buffer').subarray(0, ID_BYTES));
   raw[6] = ((raw[6] ?? 0) & 15) | 0x80;
   raw[8] = ((raw[8] ?? 0) & 63) | 0x80;
   return raw;

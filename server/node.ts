@@ -63,6 +63,8 @@ const HOT_TAIL_BYTES = 64 * 1024 * 1024;
 const BLOCK_CACHE_BYTES = 128 * 1024 * 1024;
 const DRAIN_MS = 3000;
 const EXIT_THREAD_FAILED = 72;
+/** Objects of a send live for a few milliseconds: in a larger nursery hardly any is ever copied. */
+const YOUNG_GENERATION_MB = 64;
 
 export class ParleyNode {
   readonly #parts: NodeParts;
@@ -272,6 +274,7 @@ export class ParleyNode {
     const worker = new Worker(new URL(`./threads/${name}.js`, import.meta.url), {
       workerData,
       transferList,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
     worker.on('error', (error) => {
       log.error('a thread failed', { thread: name, cause: String(error) });
