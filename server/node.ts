@@ -198,6 +198,7 @@ export class ParleyNode {
         segmentBytes: config.walSegmentBytes,
         retentionBytes: config.walBytesMax,
         reserveBytes: config.walReserveBytes,
+        freeShareMin: config.diskFreePercentMin / 100,
       },
     };
     const worker = this.#spawn('store-thread', options, [port2]);

@@ -18,6 +18,7 @@ const OPTIONS = {
   retentionBytes: 0,
   retentionMs: 3_600_000,
   reserveBytes: 0,
+  freeShareMin: 0.05,
 };
 const SHARDS = 3;
 

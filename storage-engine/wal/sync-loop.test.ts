@@ -24,6 +24,7 @@ const OPTIONS = {
   retentionBytes: 0,
   retentionMs: 3_600_000,
   reserveBytes: 0,
+  freeShareMin: 0.05,
 };
 
 function frameOf(from: number, count: number): ArrayBuffer {

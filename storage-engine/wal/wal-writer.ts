@@ -21,6 +21,8 @@ export interface WalOptions {
   readonly retentionMs: number;
   /** Size of the file that is given up when the disk is full, so that votes and trims go on; 0 = none. */
   readonly reserveBytes: number;
+  /** Below this share of free space (0 to 1) the disk is low: sends are refused, votes and trims go on. */
+  readonly freeShareMin: number;
 }
 
 export const WAL_OPTIONS: WalOptions = {
@@ -29,6 +31,7 @@ export const WAL_OPTIONS: WalOptions = {
   retentionBytes: 1 << 30,
   retentionMs: 24 * 3_600_000,
   reserveBytes: 256 << 20,
+  freeShareMin: 0.05,
 };
 
 export interface WalWriterParts {
@@ -41,9 +44,8 @@ export interface WalWriterParts {
   readonly options: WalOptions;
 }
 
-/** Below this share of free space the disk is low; above the other it is well again. */
-const LOW_SPACE = 0.05;
-const ENOUGH_SPACE = 0.06;
+/** A low disk is well again at this many times the share that makes it low. */
+const ENOUGH_ABOVE_LOW = 1.2;
 const NO_BODY = new Uint8Array(0);
 
 type WriterState = 'new' | 'open' | 'failed' | 'closed';
@@ -178,7 +180,8 @@ export class WalWriter {
     this.#mustBeOpen();
     const { freeBytes, totalBytes } = this.#guard(() => this.#disk.space());
     const share = totalBytes === 0 ? 1 : freeBytes / totalBytes;
-    const isLow = share < (this.#isLow ? ENOUGH_SPACE : LOW_SPACE);
+    const low = this.#options.freeShareMin;
+    const isLow = share < (this.#isLow ? low * ENOUGH_ABOVE_LOW : low);
     if (!isLow) this.#files.keepReserve();
     const changed = isLow !== this.#isLow;
     this.#isLow = isLow;

@@ -16,6 +16,7 @@ const OPTIONS: WalOptions = {
   retentionBytes: 0,
   retentionMs: 24 * 3_600_000,
   reserveBytes: 0,
+  freeShareMin: 0.05,
 };
 
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
@@ -352,7 +353,7 @@ describe('wal: a failing disk', () => {
   });
 
   it('a full disk gives up the reserve first', async () => {
-    const options = { ...OPTIONS, reserveBytes: 40_000 };
+    const options = { ...OPTIONS, reserveBytes: 40_000, freeShareMin: 0.05 };
     const bench = new Bench(1, options, 3 * 16_384 + 40_000);
     bench.start();
     await bench.writer.settled;
