@@ -42,6 +42,7 @@ export interface DirectoryView {
 }
 
 export interface AccountMachine {
+  readonly residentCount: number;
   isResident(user: Uint8Array): boolean;
   load(user: Uint8Array, pages: readonly DirectoryPage[]): void;
   evict(user: Uint8Array): boolean;

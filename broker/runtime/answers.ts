@@ -26,14 +26,18 @@ export interface Answerer {
   refused(request: number, refusal: Refusal): void;
 }
 
-/** Answers due for entries of the log, oldest first. Arrays of numbers: no object per send. */
+/**
+ * Answers due for entries of the log, oldest first. Arrays of numbers that are filled anew once they
+ * are empty: no object per send, and no growing and shrinking per batch.
+ */
 export class DueAnswers {
-  #indexes: number[] = [];
-  #terms: number[] = [];
-  #requests: number[] = [];
-  #bytes: number[] = [];
-  #answerers: (Answerer | undefined)[] = [];
+  readonly #indexes: number[] = [];
+  readonly #terms: number[] = [];
+  readonly #requests: number[] = [];
+  readonly #bytes: number[] = [];
+  readonly #answerers: (Answerer | undefined)[] = [];
   #head = 0;
+  #end = 0;
 
   // What `take` found.
   answerer: Answerer | undefined;
@@ -41,7 +45,7 @@ export class DueAnswers {
   bytes = 0;
 
   get size(): number {
-    return this.#indexes.length - this.#head;
+    return this.#end - this.#head;
   }
 
   add(
@@ -50,21 +54,24 @@ export class DueAnswers {
     request: number,
     bytes: number,
   ): void {
-    this.#indexes.push(place.index);
-    this.#terms.push(place.term);
-    this.#requests.push(request);
-    this.#bytes.push(bytes);
-    this.#answerers.push(answerer);
+    if (this.#head >= COMPACT_AT && this.#head * 2 > this.#end) this.#compact();
+    const at = this.#end++;
+    this.#indexes[at] = place.index;
+    this.#terms[at] = place.term;
+    this.#requests[at] = request;
+    this.#bytes[at] = bytes;
+    this.#answerers[at] = answerer;
   }
 
   isNext(index: number, term: number): boolean {
-    return this.#indexes[this.#head] === index && this.#terms[this.#head] === term;
+    const at = this.#head;
+    return at < this.#end && this.#indexes[at] === index && this.#terms[at] === term;
   }
 
   /** Whether an answer is due for this entry; if so it is taken off and stands in the fields. */
   take(index: number, term: number): boolean {
     const at = this.#head;
-    if (at >= this.#indexes.length) return false;
+    if (at >= this.#end) return false;
     const due = this.#indexes[at] ?? 0;
     invariant(due >= index, 'answers.none-passed-over', () => ({ due, index }));
     if (due !== index || this.#terms[at] !== term) return false;
@@ -85,25 +92,20 @@ export class DueAnswers {
     this.request = this.#requests[at] ?? 0;
     this.bytes = this.#bytes[at] ?? 0;
     this.#answerers[at] = undefined;
-    if (this.#head === this.#indexes.length) this.#reset();
-    else if (this.#head >= 4096 && this.#head * 2 > this.#indexes.length) this.#compact();
-  }
-
-  #reset(): void {
-    this.#indexes.length = 0;
-    this.#terms.length = 0;
-    this.#requests.length = 0;
-    this.#bytes.length = 0;
-    this.#answerers.length = 0;
+    if (this.#head < this.#end) return;
     this.#head = 0;
+    this.#end = 0;
   }
 
   #compact(): void {
-    this.#indexes = this.#indexes.slice(this.#head);
-    this.#terms = this.#terms.slice(this.#head);
-    this.#requests = this.#requests.slice(this.#head);
-    this.#bytes = this.#bytes.slice(this.#head);
-    this.#answerers = this.#answerers.slice(this.#head);
+    const from = this.#head;
+    for (const numbers of [this.#indexes, this.#terms, this.#requests, this.#bytes])
+      numbers.copyWithin(0, from, this.#end);
+    this.#answerers.copyWithin(0, from, this.#end);
+    this.#end -= from;
+    this.#answerers.fill(undefined, this.#end);
     this.#head = 0;
   }
 }
+
+const COMPACT_AT = 4096;

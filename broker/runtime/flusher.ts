@@ -139,15 +139,22 @@ export class Flusher {
   #begin(): void {
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;
-    this.#options.tasks.run('store.flush', async () => {
-      try {
-        await this.flush();
-        await this.#merge();
-        await this.#options.maintain();
-      } finally {
-        this.#isRunning = false;
-      }
-    });
+    try {
+      this.#options.tasks.run('store.flush', () => this.#run());
+    } catch {
+      // Too much is under way elsewhere: the next look, a moment later, begins it.
+      this.#isRunning = false;
+    }
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.flush();
+      await this.#merge();
+      await this.#options.maintain();
+    } finally {
+      this.#isRunning = false;
+    }
   }
 
   async #merge(): Promise<void> {

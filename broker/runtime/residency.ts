@@ -23,6 +23,9 @@ export const LOAD_BATCH_MAX = 256;
 /** Batches under way at once, so that a burst leaves threads of the pool to others. */
 export const LOAD_BATCHES_MAX = 4;
 const RANGES_AT_ONCE = 16;
+const BUSY_MS = 5;
+/** Users whose directories stay in memory, per shard. */
+export const ACCOUNTS_RESIDENT_MAX = 16_384;
 /** The part of an account's key under which its directory lies; page 0 is the head. */
 export const ACCOUNT_PART = 0;
 
@@ -41,6 +44,7 @@ export interface ResidencyOptions {
   /** Resident bytes of all machines together; above it the least recently used go. */
   readonly bytesMax: number;
   readonly machines: readonly ConversationMachine[];
+  readonly accounts: readonly AccountMachine[];
 }
 
 export class Residency {
@@ -72,8 +76,24 @@ export class Residency {
     this.#want(this.#accounts, user, { machine: undefined, accounts }, done);
   }
 
-  /** Gives up the least recently used of what is clean, down to nine tenths of the bound. */
+  /** Gives up the least recently used of what is clean, down to nine tenths of the bounds. */
   shrink(): void {
+    for (const accounts of this.#options.accounts) this.#shrinkAccounts(accounts);
+    this.#shrinkConversations();
+  }
+
+  #shrinkAccounts(accounts: AccountMachine): void {
+    if (accounts.residentCount <= ACCOUNTS_RESIDENT_MAX) return;
+    const wanted = accounts.residentCount - (ACCOUNTS_RESIDENT_MAX * 9) / 10;
+    const users: Uint8Array[] = [];
+    accounts.eachEvictable((user) => {
+      users.push(user);
+      return users.length < wanted;
+    });
+    for (const user of users) if (accounts.evict(user)) this.evictions++;
+  }
+
+  #shrinkConversations(): void {
     const { bytesMax, machines } = this.#options;
     let excess = this.residentBytes - bytesMax;
     if (excess <= 0) return;
@@ -115,14 +135,24 @@ export class Residency {
   #arm(): void {
     if (this.#isArmed || this.#wanted.length === 0 || this.#running >= LOAD_BATCHES_MAX) return;
     this.#isArmed = true;
-    this.#options.timers.soon(() => {
-      this.#isArmed = false;
-      const batch = this.#wanted.splice(0, LOAD_BATCH_MAX);
-      this.#running++;
-      this.#options.tasks.run('store.load', () => this.#run(batch));
-      this.#arm();
-    });
+    this.#options.timers.soon(this.#begin);
   }
+
+  readonly #begin = (): void => {
+    this.#isArmed = false;
+    const batch = this.#wanted.slice(0, LOAD_BATCH_MAX);
+    try {
+      this.#options.tasks.run('store.load', () => this.#run(batch));
+    } catch {
+      // Too much is under way: they stay wanted, and are loaded a moment later.
+      this.#isArmed = true;
+      this.#options.timers.after(BUSY_MS, this.#begin);
+      return;
+    }
+    this.#wanted.splice(0, batch.length);
+    this.#running++;
+    this.#arm();
+  };
 
   async #run(batch: readonly Load[]): Promise<void> {
     const units = await this.#read(batch);

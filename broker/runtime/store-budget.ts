@@ -34,9 +34,10 @@ export class StoreBudget {
   }
 
   /** Why nothing of this size may be taken now; undefined = it is taken and must be given back. */
-  take(shard: number, commandBytes: number): RefusalKind | undefined {
+  take(shard: number, commandBytes: number, isEssential: boolean): RefusalKind | undefined {
     if (this.isDraining) return 'draining';
-    if (this.isDiskLow) return 'lowDisk';
+    // What keeps people safe and logs consistent (a revoked session, a join on its way) goes on.
+    if (this.isDiskLow && !isEssential) return 'lowDisk';
     const bytes = commandBytes + COMMAND_OVERHEAD_BYTES;
     const { shardBytesMax, storeBytesMax } = this.#options;
     if ((this.#shards[shard] ?? 0) + bytes > shardBytesMax) return 'overloaded';

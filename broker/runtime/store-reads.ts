@@ -4,8 +4,7 @@
  * their floor, from headers.
  */
 import { ParleyError } from '../../core/errors.ts';
-import { ROW_FLAG, RowView } from '../../core/row.ts';
-import { BODY_KIND } from '../../core/row.ts';
+import { BODY_KIND, ROW_FLAG, RowView } from '../../core/row.ts';
 import type { AccountMachine, DirectoryView } from '../account/contract.ts';
 import type { ConversationMachine, ConversationView } from '../conversation/contract.ts';
 import type { Planner } from '../fanout/planner.ts';
@@ -20,7 +19,8 @@ import type { Residency } from './residency.ts';
 import type { Shard } from './shard.ts';
 
 /** Rows read at once while looking for messages. */
-const SCAN_ROWS = 64;
+const SCAN_ROWS_MAX = 128;
+const SCAN_ROWS_MORE = 4;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** A shard as reads need it. */
@@ -104,18 +104,23 @@ export class LocalStoreReads implements StoreReads {
     const low = Math.max(1, range.from);
     const high = Math.min(extent.head, range.through);
     const found: StandingRow[] = [];
+    // Few rows first: a preview wants one, and mostly the newest row is a message.
+    let span = Math.min(range.limit + SCAN_ROWS_MORE, SCAN_ROWS_MAX);
     if (range.newest) {
-      for (let at = high; at >= low && found.length < range.limit; at -= SCAN_ROWS) {
-        const rows = await this.#standing(extent, Math.max(low, at - SCAN_ROWS + 1), at);
+      for (let at = high; at >= low && found.length < range.limit; at -= span) {
+        span = at === high ? span : Math.min(span * 2, SCAN_ROWS_MAX);
+        const rows = await this.#standing(extent, Math.max(low, at - span + 1), at);
         for (let i = rows.length - 1; i >= 0 && found.length < range.limit; i--)
           keepMessage(found, rows[i]);
       }
       return found.reverse();
     }
-    for (let at = low; at <= high && found.length < range.limit; at += SCAN_ROWS) {
-      const rows = await this.#standing(extent, at, Math.min(high, at + SCAN_ROWS - 1));
+    for (let at = low; at <= high && found.length < range.limit; ) {
+      const rows = await this.#standing(extent, at, Math.min(high, at + span - 1));
       for (let i = 0; i < rows.length && found.length < range.limit; i++)
         keepMessage(found, rows[i]);
+      at += span;
+      span = Math.min(span * 2, SCAN_ROWS_MAX);
     }
     return found;
   }

@@ -10,6 +10,8 @@ import type { Link } from '../../core/link.ts';
 import type { Metered, MetricSample } from '../../core/observe.ts';
 import { Tasks } from '../../core/tasks.ts';
 import type { Wal } from '../../storage-engine/contract.ts';
+import type { AccountMachine } from '../account/contract.ts';
+import type { ConversationMachine } from '../conversation/contract.ts';
 import { Planner } from '../fanout/planner.ts';
 import { Routes } from '../fanout/routes.ts';
 import { ShardMap } from '../placement/shard-map.ts';
@@ -115,14 +117,15 @@ export class Store implements Metered {
     });
     const machines = found.map(() => this.options.machine());
     await loadSettings(state, machines);
-    const parts = this.#assemble(machines);
+    const accounts = found.map(() => this.options.accounts());
+    const parts = this.#assemble(machines, accounts);
     this.#units = found.map((shard, number) => {
       this.#stamps.raise(shard.applied.stampMs);
       const unit = new ShardUnit({
         number,
         store: parts,
         machine: machines[number] as (typeof machines)[number],
-        accounts: this.options.accounts(),
+        accounts: accounts[number] as (typeof accounts)[number],
         floor: shard.applied.at.index,
         raft: { ...this.#raft(), restored: restoredShard(number, shard, recovery) },
       });
@@ -229,13 +232,16 @@ export class Store implements Metered {
     };
   }
 
-  #assemble(machines: readonly ReturnType<StoreOptions['machine']>[]): StoreParts {
+  #assemble(
+    machines: readonly ConversationMachine[],
+    accounts: readonly AccountMachine[],
+  ): StoreParts {
     const { limits, storage, timers, log, render } = this.options;
     const { state } = storage;
     const { routes, hotTail, cache, budget, map } = this;
     const tasks = this.#tasks;
     const bytesMax = limits.residentBytesMax;
-    const residency = new Residency({ state, timers, tasks, bytesMax, machines });
+    const residency = new Residency({ state, timers, tasks, bytesMax, machines, accounts });
     const planner = new Planner({ routes, render, headsMembersMin: limits.groupHeadsMembersMin });
     const epochOf = (shard: number): number => machines[shard]?.settings.epoch ?? 0;
     const counts = new GroupCounts({ machines, planner, routes, epochOf });
