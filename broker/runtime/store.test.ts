@@ -666,6 +666,110 @@ describe('a store on one node', () => {
     ]);
   });
 
+  it('a read asked for after a commit sees it (R143, CONTRACT 19)', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    const shard = node.store.map.shardOf(DIRECT);
+    for (let n = 1; n <= 5; n++) {
+      const request = gateway.command(hello(n));
+      await node.time.settle();
+      const { index, sequence } = gateway.committed(request);
+      const readAt = await node.until(node.store.reads.readIndex(shard));
+      assert.ok(readAt >= index);
+      assert.ok(node.store.reads.appliedIndex(shard) >= readAt);
+      const view = await node.until(node.store.reads.conversation(DIRECT));
+      assert.equal(view?.head, sequence);
+    }
+  });
+
+  it('leadership lost before the outcome is known is said so, never a refusal (CONTRACT 12)', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    const syncs = node.holdSyncs();
+    const request = gateway.command(hello(1));
+    await node.time.settle();
+    const unit = node.store.units[node.store.map.shardOf(DIRECT)];
+    assert.ok(unit !== undefined);
+    unit.shard.reignChanged(0);
+    await node.time.settle();
+    assert.equal(gateway.refused(request).reason, 'COMMIT_UNKNOWN');
+    await assert.rejects(unit.shard.readIndex(), { reason: 'NOT_LEADER' });
+    syncs.release();
+    await node.time.settle();
+    // It did commit: nobody is told twice, and the log has it.
+    assert.equal(gateway.got.filter((record) => record.request === request).length, 1);
+    await node.restart();
+    const again = node.gateway();
+    const retried = again.command(hello(1));
+    await node.time.settle();
+    assert.equal(again.committed(retried).replayed, true);
+  });
+
+  it('large groups are marked for heads, and who is mentioned gets the conversation first (R185)', async () => {
+    const node = await TestNode.started({ limits: { groupHeadsMembersMin: 3 } });
+    const gateway = node.gateway();
+    gateway.routes([
+      [11, ANA],
+      [12, BO],
+      [13, CEM],
+    ]);
+    const requestId = idOf(1, 6);
+    const conversation = groupConversationRaw(ANA, requestId);
+    gateway.command(group(requestId, [BO, CEM]));
+    gateway.command(hello(1, { to: conversation }));
+    await node.time.settle();
+    assert.ok(gateway.of(RECORD.row).every(({ flags }) => flags === 1));
+    gateway.got.length = 0;
+    gateway.command(hello(2, { to: conversation, mentions: [CEM] }));
+    await node.time.settle();
+    const told = gateway.got.filter(({ kind }) => kind !== RECORD.commit);
+    assert.deepEqual(
+      told.map(({ kind, handle }) => [kind, handle]),
+      [
+        [RECORD.conversation, 13],
+        [RECORD.row, 0],
+      ],
+    );
+    // One frame a gateway carries the row once, whoever gets it (R187).
+    assert.equal(gateway.of(RECORD.row)[0]?.count, 3);
+  });
+
+  it('one gateway gets a row once for all its users, another gets its own frame (R186, R187)', async () => {
+    const node = await TestNode.started();
+    const [one, two] = [node.gateway(), node.gateway()];
+    one.routes([
+      [1, ANA],
+      [2, BO],
+    ]);
+    two.routes([[1, BO]]);
+    one.command(hello(1));
+    await node.time.settle();
+    assert.deepEqual(
+      [one, two].map((gateway) => gateway.of(RECORD.row).map(({ count }) => count)),
+      [[2], [1]],
+    );
+  });
+
+  it('little memory slows it down and loses nothing', async () => {
+    const limits = { residentBytesMax: 1, hotTailBytesMax: 1, blockCacheBytesMax: 1 };
+    const node = await TestNode.started({ limits });
+    const gateway = node.gateway();
+    const peers = Array.from({ length: 30 }, (_, i) => idOf(500 + i));
+    for (let round = 1; round <= 4; round++) {
+      const requests = peers.map((peer) =>
+        gateway.command(hello(round, { to: directConversationRaw(ANA, peer), peer })),
+      );
+      await node.flushed();
+      for (const request of requests) assert.equal(gateway.committed(request).sequence, round);
+    }
+    assert.ok((node.store.residency?.evictions ?? 0) > 30);
+    for (const peer of peers) {
+      const to = directConversationRaw(ANA, peer);
+      const rows = await node.until(node.store.reads.rows(to, ALL));
+      assert.deepEqual(bodies(rows), ['hello 1', 'hello 2', 'hello 3', 'hello 4']);
+    }
+  });
+
   it('a clean stop answers what is under way, flushes, and the next start replays nothing', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
