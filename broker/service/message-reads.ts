@@ -35,13 +35,13 @@ export async function listMessages(
   asked: Asked,
   request: Plain<ListMessagesRequest>,
 ): Promise<Read<ListMessagesResponse>> {
-  const modes = [
-    request.before,
-    request.after,
-    request.around,
-    request.atTimeMs,
-    request.sequence,
-  ].filter((n) => n !== 0);
+  const { before, after, around, atTimeMs, sequence } = request;
+  const modes = Object.entries({ before, after, around, atTimeMs, sequence }).filter(
+    ([, n]) => n !== 0,
+  );
+  const negative = modes.find(([, n]) => n < 0);
+  if (negative !== undefined)
+    throw new ParleyError('BAD_FIELD', `${negative[0]} is negative`, { field: negative[0] });
   if (modes.length > 1)
     throw new ParleyError(
       'BAD_FIELD',

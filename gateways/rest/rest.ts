@@ -144,7 +144,8 @@ export class Rest implements Metered {
     if (ifMatch !== '' && verb === 'PATCH' && method !== 'Messages.Send')
       fields = { ...fields, ifMatch };
     const result = await this.#calls.call(method, fields, context);
-    if (method === 'Messages.List' && match.path['sequence'] !== undefined) needMessage(result);
+    if (method === 'Messages.List' && match.path['sequence'] !== undefined)
+      needMessage(result, Number(match.path['sequence']));
     return this.#answer(exchange, match, result);
   }
 
@@ -249,7 +250,8 @@ function keyed(fields: input.Fields, name: string, key: string): input.Fields {
   return input.withPath(fields, { [name]: key });
 }
 
-function needMessage(result: CallResult): void {
-  if (!Array.isArray(result.json['messages']))
+/** One message was asked for: sequence 0 asks the method for a page, which it must not become. */
+function needMessage(result: CallResult, sequence: number): void {
+  if (sequence === 0 || !Array.isArray(result.json['messages']))
     throw new ParleyError('MESSAGE_UNKNOWN', 'there is no such message');
 }

@@ -179,7 +179,7 @@ function oneOf<T extends string>(
   if (given === undefined) return kept;
   const found = given === null || given === '' ? set[0] : set.find((each) => each === given);
   if (found !== undefined) return found;
-  throw new ParleyError('BAD_FIELD', `${field} is none of ${set.join(', ')}`, { field });
+  throw new ParleyError('UNKNOWN_FIELD', `${field} is none of ${set.join(', ')}`, { path: field });
 }
 
 function etagOf(row: AccountRow): string {

@@ -396,7 +396,7 @@ describe('identity on PostgreSQL', function () {
       await refused(identity.updateMe(caller, { username: 'bob' }), 'USERNAME_TAKEN');
       assert.equal((await identity.updateMe(caller, { username: 'ann2' })).username, 'ann2');
       await refused(identity.updateMe(caller, { pictureUrl: 'javascript:x' }), 'BAD_FIELD');
-      await refused(identity.updateMe(caller, { privacy: { reads: 'some' } }), 'BAD_FIELD');
+      await refused(identity.updateMe(caller, { privacy: { reads: 'some' } }), 'UNKNOWN_FIELD');
       await refused(identity.updateMe(caller, { pictureMediaId: 'med_1' }), 'BAD_ID');
     });
 
@@ -469,7 +469,7 @@ describe('identity on PostgreSQL', function () {
       await node.identity.setStatus(ann, { status: 'invisible' });
       assert.equal((await node.identity.getStatus(bob, ann.userId)).status, 'offline');
       assert.equal((await node.identity.getStatus(ann, 'me')).status, 'invisible');
-      await refused(node.identity.setStatus(ann, { status: 'gone' }), 'BAD_FIELD');
+      await refused(node.identity.setStatus(ann, { status: 'gone' }), 'UNKNOWN_FIELD');
     });
 
     it('users are fetched by id, 200 at once, unknown ones left out', async () => {
