@@ -4,7 +4,7 @@
  */
 import { readU53, viewOf, writeU53 } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
-import { packBlocks, type BlockRow } from '../../storage-engine/block.ts';
+import { BLOCK_ROWS_MAX, packBlocks, type BlockRow } from '../../storage-engine/block.ts';
 import type { StateBatch, StateStore } from '../../storage-engine/contract.ts';
 import {
   accountKey,
@@ -46,6 +46,7 @@ export interface FlushCut {
 
 const ROW_STAMP_AT = 16;
 const LOOK_UPS_AT_ONCE = 256;
+const ROWS_PER_STEP: number = 2 * BLOCK_ROWS_MAX;
 
 /** Puts the cut into the batch, yielding between slices. */
 export async function writeCut(
@@ -54,9 +55,12 @@ export async function writeCut(
   state: StateStore,
   slices: Slices,
 ): Promise<void> {
-  for (const rows of cut.rows) {
-    putRows(batch, rows);
-    if (slices.isOver) await slices.rest();
+  for (const { tail, from, rows } of cut.rows) {
+    // A busy group alone may have thousands.
+    for (let i = 0; i < rows.length; i += ROWS_PER_STEP) {
+      putRows(batch, { tail, from: from + i, rows: rows.slice(i, i + ROWS_PER_STEP) });
+      if (slices.isOver) await slices.rest();
+    }
   }
   for (const unit of cut.units) {
     batch.put(unitKey(unit), unit.value);
