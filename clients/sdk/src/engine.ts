@@ -97,22 +97,7 @@ export class Engine implements Core {
     this.#own = new OwnState(this.#store);
     this.user = new Cell<User>({ userId: '' });
     this.unread = new Derived(() => this.#sync.machine.unread());
-    this.connection = new Connection(
-      {
-        url: options.url,
-        transports: options.transports ?? [webSocketTransport()],
-        host: this.host,
-        credential: (why) => this.#credential(why),
-      },
-      {
-        resume: () => this.#sync.machine.resume(new Set(this.#views.open())),
-        ready: (ready) => this.#ready(ready),
-        pushed: (frames) => this.#pushed(frames),
-        lost: () => this.#lost(),
-        signedOut: (reason) => this.#events.emit('signedOut', { reason }),
-        replaced: () => this.#follow(),
-      },
-    );
+    this.connection = this.#newConnection();
     this.people = new PeopleStore({
       store: this.#store,
       host: this.host,
@@ -160,6 +145,25 @@ export class Engine implements Core {
       entry: (key) => this.outbox.machine.entry(key),
     });
     this.connection.state.subscribe(() => this.#views.listsChanged());
+  }
+
+  #newConnection(): Connection {
+    return new Connection(
+      {
+        url: this.#options.url,
+        transports: this.#options.transports ?? [webSocketTransport()],
+        host: this.host,
+        credential: (why) => this.#credential(why),
+      },
+      {
+        resume: () => this.#sync.machine.resume(new Set(this.#views.open())),
+        ready: (ready) => this.#ready(ready),
+        pushed: (frames) => this.#pushed(frames),
+        lost: () => this.#lost(),
+        signedOut: (reason) => this.#events.emit('signedOut', { reason }),
+        replaced: () => this.#follow(),
+      },
+    );
   }
 
   // --- life --------------------------------------------------------------------------------------
