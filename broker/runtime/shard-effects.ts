@@ -62,6 +62,12 @@ export class ShardEffects {
     };
   }
 
+  /**
+   * Whether gateways hear of what is applied. Only while its shard leads: what a start applies again
+   * out of its log was told before, and who missed it resumes; told again it would go backwards.
+   */
+  isPlanning = false;
+
   get place(): Place {
     return this.#place;
   }
@@ -86,22 +92,37 @@ export class ShardEffects {
     if (view === undefined || read === undefined) {
       this.#settle(applied, view, due, 0);
     } else {
-      if (applied.members !== undefined) planner.memberships(this.#place, view, applied.members);
-      planner.mentioned(this.#place, view, read.bytes);
-      const queued = planner.gather(view, read.sender);
-      this.#settle(applied, view, due, queued);
-      planner.deliver(this.#place, view, read.bytes);
+      this.#deliver(applied, view, read, due);
     }
-    if (view === undefined) return;
+    if (view === undefined || !this.isPlanning) return;
     if (applied.resourceChanged === true) planner.resource(this.#place, view);
     if (registers !== undefined)
       for (const change of registers) planner.register(this.#place, view, change);
   }
 
+  /** Whom a row opens a membership gets it behind the whole conversation; the sender its commit first. */
+  #deliver(
+    applied: Applied,
+    view: ConversationView,
+    row: RowView,
+    due: DueAnswers | undefined,
+  ): void {
+    const { planner } = this.#parts;
+    if (!this.isPlanning) {
+      this.#settle(applied, view, due, 0);
+      return;
+    }
+    if (applied.members !== undefined) planner.memberships(this.#place, view, applied.members);
+    planner.mentioned(this.#place, view, row.bytes);
+    const queued = planner.gather(view, row.sender);
+    this.#settle(applied, view, due, queued);
+    planner.deliver(this.#place, view, row.bytes);
+  }
+
   account(index: number, user: Uint8Array, applied: AccountApplied): void {
     const { journal, planner } = this.#parts;
     journal.entry(index);
-    if (applied.is !== 'session-revoked') return;
+    if (applied.is !== 'session-revoked' || !this.isPlanning) return;
     const { session } = applied;
     planner.account(this.#place, user, encodeAccountEvent({ is: 'session-revoked', session }));
   }

@@ -406,6 +406,7 @@ export class Shard implements ShardLogEvents {
   #setLeading(isLeading: boolean): void {
     if (this.#isLeading === isLeading) return;
     this.#isLeading = isLeading;
+    this.#parts.effects.isPlanning = isLeading;
     this.#parts.leading(this.shard, isLeading);
   }
 

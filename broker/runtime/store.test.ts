@@ -770,6 +770,21 @@ describe('a store on one node', () => {
     }
   });
 
+  it('a gateway that attaches while the log is applied again hears nothing old', async () => {
+    const node = await TestNode.started({ limits: { flushIntervalMs: 1e9 } });
+    sendMany(node.gateway(), 1, 5);
+    await node.time.settle();
+    node.crash();
+    const starting = node.store.start();
+    const gateway = node.gateway();
+    gateway.routes([[12, BO]], true);
+    await node.until(starting);
+    assert.deepEqual(sequences(gateway), []);
+    assert.deepEqual(gateway.of(RECORD.conversation), []);
+    sendMany(gateway, 6, 1);
+    await node.time.settle();
+    assert.deepEqual(sequences(gateway), [6]);
+  });
   it('a clean stop answers what is under way, flushes, and the next start replays nothing', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
