@@ -1,6 +1,8 @@
 /**
  * Marks of one connection on their way to the log: per conversation the highest, at most one each
- * 200 ms (2 s in large groups). Marks only rise, so merging loses nothing.
+ * 200 ms (2 s in large groups). Marks only rise, so merging loses nothing, and repeating them does
+ * no harm: nobody answers a mark, so one that was lost with the Link or refused by a busy store is
+ * found by saying all recent ones again.
  */
 import { COMMAND_KIND, encodeCommand } from '../../core/command.ts';
 
@@ -18,6 +20,8 @@ interface Merged {
   isPending: boolean;
   /** The next one may leave then. */
   dueMs: number;
+  /** When it last left. */
+  toldMs: number;
 }
 
 /** Beyond this many conversations those that wait for nothing are forgotten. */
@@ -43,6 +47,7 @@ export class MarkMerger {
         read: mark.readThrough,
         isPending: false,
         dueMs: nowMs + intervalMs,
+        toldMs: nowMs,
       });
       return true;
     }
@@ -50,12 +55,14 @@ export class MarkMerger {
       if (known.isPending || nowMs < known.dueMs) return false;
       // The same again after a break: its first copy may have been lost on the way.
       known.dueMs = nowMs + intervalMs;
+      known.toldMs = nowMs;
       return true;
     }
     known.delivered = Math.max(known.delivered, mark.deliveredThrough);
     known.read = Math.max(known.read, mark.readThrough);
     if (!known.isPending && nowMs >= known.dueMs) {
       known.dueMs = nowMs + intervalMs;
+      known.toldMs = nowMs;
       return true;
     }
     known.isPending = true;
@@ -79,9 +86,19 @@ export class MarkMerger {
       }
       mark.isPending = false;
       mark.dueMs = nowMs + intervalOf(conversationId);
+      mark.toldMs = nowMs;
       commands.push(markCommand(caller, mark.conversation, mark.delivered, mark.read));
     }
     this.#nextDueMs = next;
+    return commands;
+  }
+
+  /** Commands of the marks that left since then, once more. LIMIT: of the remembered ones. */
+  toldSince(sinceMs: number, caller: Uint8Array): Uint8Array[] {
+    const commands: Uint8Array[] = [];
+    for (const mark of this.#merged.values())
+      if (mark.toldMs >= sinceMs)
+        commands.push(markCommand(caller, mark.conversation, mark.delivered, mark.read));
     return commands;
   }
 

@@ -7,7 +7,7 @@ import { ParleyError } from '../../core/errors.ts';
 import { isIdentityMethod, methodOf, PUBLIC_METHODS } from './method-names.ts';
 import { dispatch, dispatchPublic, parseReport, type CallOutcome } from './dispatcher.ts';
 import { errorFrame } from './frames-out.ts';
-import { MARK_INTERVAL_LARGE_MS, MARK_INTERVAL_MS } from './limits.ts';
+import { CHECK_INTERVAL_MS, MARK_INTERVAL_LARGE_MS, MARK_INTERVAL_MS } from './limits.ts';
 import { markCommand, MarkMerger } from './marks.ts';
 import { badField } from './refusals.ts';
 import { prepareSend, type PreparedSend, type SendRequest } from './send.ts';
@@ -46,6 +46,8 @@ export class Requests {
   #unanswered = 0;
   readonly #lanes = new Map<string, Lane>();
   #marks: MarkMerger | undefined;
+  /** When the marks of the last five minutes are said once more. */
+  #repeatDueMs = Infinity;
   /** Outboxes this connection sends from: their rows come back without bodies. */
   readonly #outboxes: Uint8Array[] = [];
   /** Names of sends without an outbox whose rows have not passed yet. */
@@ -60,7 +62,7 @@ export class Requests {
   }
 
   get nextMs(): number {
-    return this.#marks?.nextDueMs ?? Infinity;
+    return Math.min(this.#repeatDueMs, this.#marks?.nextDueMs ?? Infinity);
   }
 
   send(id: number, request: SendRequest): void {
@@ -108,6 +110,7 @@ export class Requests {
     const caller = this.#caller();
     const marks = parseReport(report, caller, this.#world.epoch());
     this.#marks ??= new MarkMerger();
+    if (this.#repeatDueMs === Infinity) this.#repeatDueMs = nowMs + CHECK_INTERVAL_MS;
     for (const mark of marks)
       if (this.#marks.offer(mark, this.#intervalOf(mark.conversationId), nowMs))
         this.#emit({
@@ -127,6 +130,21 @@ export class Requests {
     if (this.#marks === undefined || this.#marks.nextDueMs > untilMs) return;
     const { user } = this.#caller();
     for (const command of this.#marks.due(untilMs, user, (id) => this.#intervalOf(id)))
+      this.#emit({ is: 'mark', command });
+  }
+
+  /** Says the recent marks once more when it is time: a busy store may have refused some. */
+  repeatMarksWhenDue(nowMs: number): void {
+    if (nowMs < this.#repeatDueMs) return;
+    this.#repeatDueMs = Infinity;
+    this.repeatMarks(nowMs);
+  }
+
+  /** Says the recent marks once more: what was under way on a Link that broke is lost. */
+  repeatMarks(nowMs: number): void {
+    if (this.#marks === undefined) return;
+    const { user } = this.#caller();
+    for (const command of this.#marks.toldSince(nowMs - CHECK_INTERVAL_MS, user))
       this.#emit({ is: 'mark', command });
   }
 

@@ -488,6 +488,18 @@ describe('session: marks', () => {
     script.pass(1100);
     assert.equal(script.count('mark'), 4);
   });
+  it('are said once more after a hole and with the check: a lost one is not lost for good', () => {
+    const caller = callerOf(newRawId(1), 9_000_000);
+    const script = new ScriptedSession({ pingIntervalMs: 9_000_000 }, caller).live();
+    script.frame(report(5));
+    script.session.resync(script.nowMs);
+    script.frame({ ping: {} });
+    assert.equal(script.count('mark'), 2);
+    script.pass(301_000);
+    assert.equal(script.count('mark'), 3);
+    script.pass(700_000);
+    assert.equal(script.count('mark'), 3);
+  });
   it('of another epoch are ignored, bad ones refused, read implies delivered', () => {
     const script = new ScriptedSession().live();
     script.frame(report(3, { epoch: 5 }));

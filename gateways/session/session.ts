@@ -221,7 +221,10 @@ export class Session {
 
   /** The feed has a hole: what this connection was told may be incomplete. */
   resync(nowMs: number): void {
-    if (this.#phase === 'live') this.#parts().progress.resync(nowMs);
+    if (this.#phase !== 'live') return;
+    const { progress, requests } = this.#parts();
+    requests.repeatMarks(nowMs);
+    progress.resync(nowMs);
   }
 
   /** The server is going away: connect anew, then say bye. */
@@ -249,6 +252,7 @@ export class Session {
       this.push(event.is === 'ping' ? { ping: {} } : { auth: { expiresInMs: event.expiresInMs } });
     }
     this.#admitted?.requests.flushMarks(nowMs);
+    this.#admitted?.requests.repeatMarksWhenDue(nowMs);
     for (const who of this.#typing?.lapsed(nowMs) ?? [])
       this.push({ typing: { ...who, state: 'stopped' } });
     this.#admitted?.progress.tick(nowMs, this.#isCongested);
