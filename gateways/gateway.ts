@@ -182,7 +182,10 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     const nowMs = this.nowMs();
     const session = new Session({
       surroundings: this.surroundings,
-      connectionId: encodeId('con', newRawId(this.#options.clock.nowMs())),
+      connectionId: encodeId(
+        'con',
+        newRawId(this.#options.clock.nowMs(), (count) => this.#options.random.bytes(count)),
+      ),
       nowMs,
     });
     const connection = new Connection(session, socket, this);
@@ -328,7 +331,8 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   }
 
   #surroundings(): Surroundings {
-    const { clock, epoch, hashKey, limits, featureLevel, features, shardCount } = this.#options;
+    const { clock, random, epoch, hashKey, limits } = this.#options;
+    const { featureLevel, features, shardCount } = this.#options;
     return {
       limits,
       featureLevel,
@@ -339,7 +343,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       feedPositions: () => this.#feed.positions,
       contentBytes: (content) => contentBytes(content),
       payloadHash: (clientMessageId, body) => payloadHash(hashKey, clientMessageId, body),
-      newUuid: () => newRawId(clock.nowMs()),
+      newUuid: () => newRawId(clock.nowMs(), (count) => random.bytes(count)),
       readRequest: (method, request) => readRequest(method, request),
       isLargeGroup: (conversationId) => this.#feed.isLargeGroup(conversationId),
       lastSeenMs: (conversationId) => this.#feed.lastSeenMs(conversationId),

@@ -54,14 +54,15 @@ interface Directory {
 export class MemoryDisk implements Disk {
   readonly #directories = new Map<string, Directory>();
   readonly #random: Random;
-  readonly #capacityBytes: number;
+  /** May be changed while in use: a disk that fills up, and one that has room again. */
+  capacityBytes: number;
   /** Rises with every crash; handles of an earlier life are dead. */
   #life = 0;
   faults: DiskFaults = {};
 
   constructor(options: { readonly random: Random; readonly capacityBytes?: number }) {
     this.#random = options.random;
-    this.#capacityBytes = options.capacityBytes ?? 2 ** 40;
+    this.capacityBytes = options.capacityBytes ?? 2 ** 40;
   }
 
   open(path: string, options: { readonly create?: boolean } = {}): DiskFile {
@@ -119,8 +120,8 @@ export class MemoryDisk implements Disk {
     for (const directory of this.#directories.values())
       for (const inode of directory.cached.values()) used += inode.cached.length;
     return {
-      freeBytes: Math.max(0, this.#capacityBytes - used),
-      totalBytes: this.#capacityBytes,
+      freeBytes: Math.max(0, this.capacityBytes - used),
+      totalBytes: this.capacityBytes,
     };
   }
 

@@ -22,6 +22,7 @@ export class LocalWal implements Wal {
   readonly #later: (run: () => void) => void;
   #isInFlight = false;
   #isDone = false;
+  #hasFailed = false;
 
   constructor(parts: LocalWalParts) {
     this.#writer = parts.writer;
@@ -31,8 +32,10 @@ export class LocalWal implements Wal {
 
   submit(frame: ArrayBuffer): void {
     invariant(!this.#isInFlight, 'wal.one-frame-in-flight');
-    invariant(!this.#isDone, 'wal.open');
+    invariant(!this.#isDone || this.#hasFailed, 'wal.open');
     this.#isInFlight = true;
+    // The listener hears of the failure in a later turn; until then it knows no better.
+    if (this.#hasFailed) return;
     if (!this.#attempt(() => this.#writer.write(frameBody(frame)))) return;
     this.#later(() => {
       if (this.#isDone || !this.#attempt(() => this.#writer.sync())) return;
@@ -73,6 +76,7 @@ export class LocalWal implements Wal {
       return true;
     } catch (thrown) {
       this.#isDone = true;
+      this.#hasFailed = true;
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       this.#later(() => this.#listener.failed(error));
       return false;
