@@ -1,0 +1,32 @@
+/** A short form of `npm run sim`: enough worlds to notice what a change broke. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { Chance } from './chance.ts';
+import { swarmOf } from './swarm.ts';
+import { World, type Outcome } from './world.ts';
+
+const WORLDS = 60;
+const ACTS = 60;
+const AT_ONCE = 10;
+
+function run(seed: number): Promise<Outcome> {
+  return new World(swarmOf(seed, new Chance(seed).fork('swarm'), ACTS)).run();
+}
+
+describe('a simulated world (R016, R138, R139, R141, R144, S1, S5, S7)', function () {
+  this.timeout(60_000);
+  it('is the same history for the same seed, and another for another', async () => {
+    const [first, again, other] = [await run(7), await run(7), await run(8)];
+    assert.equal(first.digest, again.digest);
+    assert.deepEqual(first.counts, again.counts);
+    assert.notEqual(first.digest, other.digest);
+  });
+
+  for (let from = 1; from <= WORLDS; from += AT_ONCE)
+    it(`keeps every promise under swarms of faults: seeds ${from} to ${from + AT_ONCE - 1}`, async () => {
+      for (let seed = from; seed < from + AT_ONCE; seed++) {
+        const { violations } = await run(seed);
+        assert.deepEqual(violations, [], `npm run sim -- --seed ${seed} --acts ${ACTS}`);
+      }
+    });
+});
