@@ -245,6 +245,35 @@ async function history(server: ServerUnderLoad, options: BenchOptions): Promise<
   };
 }
 
+interface Listing {
+  readonly ms: number;
+  readonly listed: number;
+  readonly pages: number;
+  readonly syncToken: string;
+}
+
+const LISTINGS = 5;
+
+/** Every page of a user's conversations, one after the other, with their last messages. */
+async function listAll(server: ServerUnderLoad, account: Account): Promise<Listing> {
+  const began = performance.now();
+  let listed = 0;
+  let pages = 0;
+  let pageToken = '';
+  let syncToken = '';
+  do {
+    const next = pageToken === '' ? '' : `&pageToken=${encodeURIComponent(pageToken)}`;
+    const { body } = await call(server.url, 'GET', `/v1/conversations?pageSize=200${next}`, {
+      token: account.accessToken,
+    });
+    pageToken = textOf(body['nextPageToken']);
+    syncToken = textOf(body['syncToken']);
+    listed += Array.isArray(body['conversations']) ? body['conversations'].length : 0;
+    pages++;
+  } while (pageToken !== '' && pages <= 1000);
+  return { ms: round(performance.now() - began), listed, pages, syncToken };
+}
+
 /** One user with many conversations: first sync, then what a reconnect costs after a few changed. */
 async function resume(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
   const count = options.conversations;
@@ -262,28 +291,19 @@ async function resume(server: ServerUnderLoad, options: BenchOptions): Promise<R
     return { ms: round(performance.now() - began), body };
   };
   const first = await list('pageSize=30');
-  const began = performance.now();
-  let pages = 0;
-  let listed = 0;
-  let token = '';
-  let syncToken = '';
-  do {
-    const { body } = await list(
-      `pageSize=200${token === '' ? '' : `&pageToken=${encodeURIComponent(token)}`}`,
-    );
-    token = textOf(body['nextPageToken']);
-    syncToken = textOf(body['syncToken']);
-    listed += Array.isArray(body['conversations']) ? body['conversations'].length : 0;
-    pages++;
-  } while (token !== '' && pages <= count);
-  const wholeMs = round(performance.now() - began);
+  // The first listing of a process is also its compilation: all are shown, the median is the figure.
+  const listings: Listing[] = [];
+  for (let run = 0; run < LISTINGS; run++) listings.push(await listAll(server, me));
+  const { listed, pages, syncToken } = listings[0] as Listing;
+  const wholeMs = listings.map(({ ms }) => ms).sort((a, b) => a - b);
   await writeEach(server, others.slice(0, options.changed), me, options);
   const delta = await list(`pageSize=30&since=${encodeURIComponent(syncToken)}`);
   const changed = delta.body['conversations'];
   return {
     conversations: listed,
     firstPageMs: first.ms,
-    wholeListMs: wholeMs,
+    wholeListMs: wholeMs[LISTINGS >> 1],
+    wholeListMsAll: wholeMs,
     pages,
     changed: Array.isArray(changed) ? changed.length : 0,
     resumeMs: delta.ms,

@@ -3,7 +3,7 @@
  * the first start, and kept sealed under the key-encryption key beside the data; the logs' own first
  * entries hold the same.
  *
- *   JSON {version, clusterId, epoch, sealed}: ids are hex, `sealed` the wrapped hash key in base64
+ *   JSON {version, clusterId, epoch, shards, sealed}: ids are hex, `sealed` the wrapped hash key in base64
  */
 import {
   closeSync,
@@ -30,11 +30,15 @@ export interface Cluster {
   /** Unix second in which its logs began. */
   readonly epoch: number;
   readonly hashKey: Uint8Array;
+  /** Fixed at creation: by it an id's slot finds its shard, so another number would find nothing. */
+  readonly shards: number;
 }
 
 export interface ClusterParts {
   readonly dataDir: string;
   readonly isNew: boolean;
+  /** How many shards a new data directory gets. */
+  readonly shards: number;
   readonly wrap: SecretWrap;
   readonly clock: Clock;
   readonly random: Random;
@@ -54,6 +58,7 @@ export function openCluster(parts: ClusterParts): Cluster {
     clusterId: newRawId(now, (count) => parts.random.bytes(count)),
     epoch: Math.floor(now / 1000),
     hashKey: parts.random.bytes(HASH_KEY_BYTES),
+    shards: parts.shards,
   };
   write(path, cluster, parts.wrap);
   return cluster;
@@ -73,13 +78,15 @@ function read(path: string, wrap: SecretWrap): Cluster {
     file === null ||
     !('clusterId' in file) ||
     !('epoch' in file) ||
+    !('shards' in file) ||
     !('sealed' in file)
   )
     throw damaged();
-  const { clusterId, epoch, sealed } = file;
+  const { clusterId, epoch, shards, sealed } = file;
   if (
     typeof clusterId !== 'string' ||
     typeof epoch !== 'number' ||
+    typeof shards !== 'number' ||
     typeof sealed !== 'string' ||
     !/^[0-9a-f]{32}$/.test(clusterId)
   )
@@ -88,6 +95,7 @@ function read(path: string, wrap: SecretWrap): Cluster {
     clusterId: Uint8Array.from(Buffer.from(clusterId, 'hex')),
     epoch,
     hashKey: unwrapped(path, sealed, wrap),
+    shards,
   };
 }
 
@@ -106,7 +114,9 @@ function unwrapped(path: string, sealed: string, wrap: SecretWrap): Uint8Array {
 
 function write(path: string, cluster: Cluster, wrap: SecretWrap): void {
   const sealed = Buffer.from(wrap.wrap(cluster.hashKey)).toString('base64');
-  const text = `${JSON.stringify({ version: VERSION, clusterId: hex(cluster.clusterId), epoch: cluster.epoch, sealed })}\n`;
+  const { epoch, shards } = cluster;
+  const clusterId = hex(cluster.clusterId);
+  const text = `${JSON.stringify({ version: VERSION, clusterId, epoch, shards, sealed })}\n`;
   const file = openSync(`${path}.tmp`, 'w', 0o600);
   try {
     writeSync(file, text);

@@ -7,8 +7,8 @@ const HEADER = `<!-- Generated from server/config-table.ts by \`npm run generate
 
 Every setting has a default: \`npm start\` needs none of them. A flag goes before the environment
 variable. All problems are reported at once, and the server does not start with any of them. Secrets
-have no flag (flags show in \`ps\`): give the variable, or its name with \`_FILE\` and a path. Settings
-marked *live* are taken over by a running server; the others need a restart.
+have no flag (flags show in \`ps\`): give the variable, or its name with \`_FILE\` and a path. A new
+value takes a restart.
 `;
 
 export function configDocument(): string {

@@ -32,26 +32,6 @@ export interface SessionSlice {
   readonly syncTokenTtlMs: number;
 }
 
-export interface StoreSlice {
-  readonly shards: number;
-  readonly stores: number;
-  readonly walSegmentBytes: number;
-  readonly walBytesMax: number;
-  readonly walReserveBytes: number;
-  readonly diskFreePercentMin: number;
-  readonly flushIntervalMs: number;
-  readonly flushBytesMax: number;
-  readonly stateCacheBytes: number;
-  readonly residentBytesMax: number;
-  readonly uncommittedShardBytesMax: number;
-  readonly uncommittedStoreBytesMax: number;
-  readonly feedTailMs: number;
-  readonly feedTailBytesMax: number;
-  readonly groupMembersMax: number;
-  readonly groupHeadsMembersMin: number;
-  readonly editWindowMs: number;
-}
-
 export function identitySlice(config: Config): IdentitySlice {
   return pick(config, [
     'signup',
@@ -81,28 +61,6 @@ export function sessionSlice(config: Config): SessionSlice {
     'connectionsMax',
     'groupHeadsMembersMin',
     'syncTokenTtlMs',
-  ]);
-}
-
-export function storeSlice(config: Config): StoreSlice {
-  return pick(config, [
-    'shards',
-    'stores',
-    'walSegmentBytes',
-    'walBytesMax',
-    'walReserveBytes',
-    'diskFreePercentMin',
-    'flushIntervalMs',
-    'flushBytesMax',
-    'stateCacheBytes',
-    'residentBytesMax',
-    'uncommittedShardBytesMax',
-    'uncommittedStoreBytesMax',
-    'feedTailMs',
-    'feedTailBytesMax',
-    'groupMembersMax',
-    'groupHeadsMembersMin',
-    'editWindowMs',
   ]);
 }
 

@@ -18,7 +18,6 @@ export interface Config {
   readonly publicUrl: string;
   readonly webSocketUrl: string;
   readonly allowedOrigins: readonly string[];
-  readonly gatewayThreads: number;
   readonly dataDir: string;
   readonly keyFile: string;
   readonly postgresUrl: Secret;
@@ -26,7 +25,6 @@ export interface Config {
   readonly logLevel: LogLevel;
   readonly drainDeadlineMs: number;
   readonly shards: number;
-  readonly stores: number;
   readonly walSegmentBytes: number;
   readonly walBytesMax: number;
   readonly walReserveBytes: number;
@@ -37,8 +35,6 @@ export interface Config {
   readonly residentBytesMax: number;
   readonly uncommittedShardBytesMax: number;
   readonly uncommittedStoreBytesMax: number;
-  readonly feedTailMs: number;
-  readonly feedTailBytesMax: number;
   readonly syncTokenTtlMs: number;
   readonly groupMembersMax: number;
   readonly groupHeadsMembersMin: number;
@@ -200,15 +196,9 @@ export const CONFIG_TABLE: ConfigTable = {
     default: [],
     unit: 'origins',
     pattern: /^https?:\/\/[^\s/]+$/,
-    reloadable: true,
+    reloadable: false,
     doc: 'Web origins besides the server’s own from which browsers may connect, separated by commas. Other origins get ORIGIN_DENIED.',
   },
-  gatewayThreads: integer(
-    1,
-    'threads',
-    { min: 1, max: 64 },
-    'Threads that serve connections. One carries about 15,000 messages a second; more pay off from four cores on.',
-  ),
   dataDir: path(
     'data',
     'Directory that holds everything the server keeps. It is made when absent. One server at a time uses it.',
@@ -245,13 +235,7 @@ export const CONFIG_TABLE: ConfigTable = {
     16,
     'shards',
     { min: 1, max: 256 },
-    'Shards of a new data directory. Fixed at creation; a later value is ignored with a warning.',
-  ),
-  stores: integer(
-    1,
-    'stores',
-    { min: 1, max: 64 },
-    'Threads with a log and a state store each. Fixed at creation.',
+    'Shards of a new data directory. Fixed at creation: a later value is ignored, with a warning.',
   ),
   walSegmentBytes: integer(
     64 * MIB,
@@ -274,7 +258,7 @@ export const CONFIG_TABLE: ConfigTable = {
   diskFreePercentMin: integer(
     5,
     '%',
-    { min: 1, max: 50, reloadable: true },
+    { min: 1, max: 50 },
     'Free disk space below which new messages are refused; reading and deleting go on.',
   ),
   flushIntervalMs: integer(
@@ -313,18 +297,6 @@ export const CONFIG_TABLE: ConfigTable = {
     { min: MIB, max: 16 * GIB },
     'The same bound for all shards of a store.',
   ),
-  feedTailMs: integer(
-    30_000,
-    'ms',
-    { min: 1_000, max: 3_600_000 },
-    'How far back a gateway may resume its feed without asking all its sessions to sync anew.',
-  ),
-  feedTailBytesMax: integer(
-    64 * MIB,
-    'bytes',
-    { min: MIB, max: 16 * GIB },
-    'Memory for that tail per store.',
-  ),
   syncTokenTtlMs: integer(
     30 * DAY,
     'ms',
@@ -334,19 +306,19 @@ export const CONFIG_TABLE: ConfigTable = {
   groupMembersMax: integer(
     500,
     'members',
-    { min: 2, max: 10_000, reloadable: true },
+    { min: 2, max: 10_000 },
     'Members of a group at most; the next gets GROUP_FULL.',
   ),
   groupHeadsMembersMin: integer(
     100,
     'members',
-    { min: 2, max: 10_000, reloadable: true },
+    { min: 2, max: 10_000 },
     'From this size on, members that do not look at a group get its head instead of each message.',
   ),
   editWindowMs: integer(
     2 * DAY,
     'ms',
-    { min: 0, max: 3650 * DAY, reloadable: true },
+    { min: 0, max: 3650 * DAY },
     'Time after sending in which a message may be edited; later edits get EDIT_WINDOW_PASSED.',
   ),
   signup: choice(
@@ -428,19 +400,19 @@ export const CONFIG_TABLE: ConfigTable = {
   frameRate: integer(
     200,
     'frames/s',
-    { min: 1, max: 1_000_000, reloadable: true },
+    { min: 1, max: 1_000_000 },
     'Frames a second that one connection may send in the long run.',
   ),
   frameBurst: integer(
     1_000,
     'frames',
-    { min: 1, max: 1_000_000, reloadable: true },
+    { min: 1, max: 1_000_000 },
     'Frames that one connection may send at once.',
   ),
   requestRate: integer(
     600,
     'requests/min',
-    { min: 1, max: 10_000_000, reloadable: true },
+    { min: 1, max: 10_000_000 },
     'HTTP requests a minute that one user may make; the next gets RATE_LIMITED.',
   ),
   inflightRequestsMax: integer(

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { describe, it } from 'mocha';
 import { ParleyError } from '../core/errors.ts';
 import { configDocument } from './config-document.ts';
-import { identitySlice, sessionSlice, storeSlice } from './config-slices.ts';
+import { identitySlice, sessionSlice } from './config-slices.ts';
 import { CONFIG_SECTIONS, CONFIG_TABLE } from './config-table.ts';
 import {
   configNames,
@@ -137,7 +137,7 @@ describe('configuration', () => {
   it('slices are frozen, filled and can cross to a worker thread', () => {
     const config = defaultConfig({ dataDir: '/tmp/x' });
     assert.equal(config.keyFile, '/tmp/x.key');
-    for (const slice of [identitySlice(config), sessionSlice(config), storeSlice(config)]) {
+    for (const slice of [identitySlice(config), sessionSlice(config)]) {
       assert.ok(Object.isFrozen(slice));
       for (const value of Object.values(slice)) assert.notEqual(value, undefined);
       assert.deepEqual(structuredClone(slice), slice);

@@ -218,7 +218,6 @@ function checkTogether(config: Config, problems: string[]): void {
   atMost('refreshTtlMs', 'refreshTotalTtlMs');
   atMost('socketBufferSoftBytes', 'socketBufferHardBytes');
   atMost('frameRate', 'frameBurst');
-  atMost('stores', 'shards');
   atMost('uncommittedShardBytesMax', 'uncommittedStoreBytesMax');
   atMost('walSegmentBytes', 'walBytesMax');
   if (config.keyFile.startsWith(`${config.dataDir}/`))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'mocha';
@@ -58,5 +58,18 @@ describe('the data directory', () => {
       () => takeDataDirectory(join(file, 'data')),
       /cannot be made \(ENOTDIR\).*PARLEY_DATA_DIR/,
     );
+  });
+
+  it('what a killed first start or a fresh volume leaves is not data', () => {
+    const path = join(root, 'volume');
+    mkdirSync(join(path, 'lost+found'), { recursive: true });
+    for (const name of ['cluster.json.tmp', 'lock.stale.1']) writeFileSync(join(path, name), '');
+    const taken = takeDataDirectory(path);
+    assert.equal(taken.isNew, true);
+    taken.release();
+    writeFileSync(join(path, 'cluster.json'), '');
+    const again = takeDataDirectory(path);
+    assert.equal(again.isNew, false);
+    again.release();
   });
 });

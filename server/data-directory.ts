@@ -16,6 +16,8 @@ import { join } from 'node:path';
 import { ParleyError } from '../core/errors.ts';
 
 const LOCK = 'lock';
+/** What may lie in a directory that nothing was stored in: a killed first start, a fresh volume. */
+const NOT_DATA = /^(lock.*|cluster\.json\.tmp|lost\+found)$/;
 const ATTEMPTS_MAX = 3;
 
 export interface DataDirectory {
@@ -56,7 +58,7 @@ export function takeDataDirectory(path: string): DataDirectory {
   } finally {
     rmSync(mine, { force: true });
   }
-  const isNew = readdirSync(path).every((name) => name.startsWith(LOCK));
+  const isNew = readdirSync(path).every((name) => NOT_DATA.test(name));
   return { path, isNew, release: () => release(path, me) };
 }
 

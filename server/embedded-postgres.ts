@@ -23,7 +23,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { ParleyError } from '../core/errors.ts';
-import { accountFor, type RunAs } from './postgres-account.ts';
+import { accountFor, giveTo, type RunAs } from './postgres-account.ts';
 import { installedBinaries, runnableBinaries } from './postgres-binaries.ts';
 import {
   cannotRun,
@@ -123,6 +123,7 @@ export class EmbeddedPostgres {
     const { dataDir } = this.#options;
     const owner = existsSync(clusterDir) ? statSync(clusterDir).uid : undefined;
     this.#runAs = accountFor(owner);
+    if (owner === 0 && this.#runAs !== undefined) giveTo(clusterDir, this.#runAs);
     const isNew = !existsSync(join(clusterDir, 'PG_VERSION'));
     const password = isNew ? newPassword(dataDir) : readPassword(dataDir);
     const { initdb } = this.#binaries();

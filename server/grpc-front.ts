@@ -58,7 +58,7 @@ export async function grpcFront(parts: GrpcFrontParts): Promise<GrpcFront> {
       newUuid: () => newRawId(REAL_CLOCK.nowMs()),
     },
     scopesOf: async (token) => (await identity.verifyServiceToken(token)).scopes,
-    host: config.host,
+    host: config.grpcHost,
     port: config.grpcPort,
     protoDir: PROTO_DIR,
   });

@@ -49,7 +49,9 @@ async function main(): Promise<void> {
       process.kill(process.pid, 'SIGKILL');
     },
   });
+  let isStopping = false;
   const stop = (signal: string): void => {
+    isStopping = true;
     log.info('stopping', { signal });
     setTimeout(() => {
       log.error('stopping took too long; the process ends anyway');
@@ -67,6 +69,7 @@ async function main(): Promise<void> {
   process.once('SIGINT', () => stop('SIGINT'));
   try {
     const { url, webSocketUrl, grpc } = await node.start();
+    if (isStopping) return;
     if (node.newKeyFile !== undefined)
       complain(
         `A new key file was made: ${node.newKeyFile}\nAll data is encrypted with it. Save a copy in a safe place: without it nothing can be read.`,
@@ -75,6 +78,7 @@ async function main(): Promise<void> {
       `Parley is ready: open ${url}  (WebSocket ${webSocketUrl}, gRPC ${grpc}, data ${config.dataDir})`,
     );
   } catch (error) {
+    if (isStopping) return;
     complain(
       `Parley could not start: ${error instanceof ParleyError ? error.message : String(error)}`,
     );

@@ -75,6 +75,7 @@ export class ParleyNode {
   #gateway: Thread<GatewayCalls> | undefined;
   #grpc: GrpcFront | undefined;
   #sweep: NodeJS.Timeout | undefined;
+  #starting: Promise<void> | undefined;
   #isSweeping = false;
   #isStopping = false;
 
@@ -86,7 +87,16 @@ export class ParleyNode {
   /** The key file that this start made; undefined if it was there. To be shown to the operator. */
   newKeyFile: string | undefined;
 
-  async start(): Promise<Addresses> {
+  start(): Promise<Addresses> {
+    const starting = this.#start();
+    this.#starting = starting.then(
+      () => undefined,
+      () => undefined,
+    );
+    return starting;
+  }
+
+  async #start(): Promise<Addresses> {
     const { config, log } = this.#parts;
     // The binding must be loaded on the main thread before any worker loads it.
     loadRocksBinding();
@@ -101,22 +111,26 @@ export class ParleyNode {
     const cluster = openCluster({
       dataDir: data.path,
       isNew: data.isNew,
+      shards: config.shards,
       wrap,
       clock: REAL_CLOCK,
       random: REAL_RANDOM,
     });
-    const [accounts, store] = await both(
-      startAccounts({
-        config,
-        keyWrap: wrap,
-        clock: REAL_CLOCK,
-        log,
-        onRevoked: (revocations) => this.#revoked(revocations),
-      }),
-      this.#startStore(keyFile, cluster),
-    );
-    this.#accounts = accounts;
-    this.#store = store;
+    if (cluster.shards !== config.shards)
+      log.warn(
+        `PARLEY_SHARDS is ${config.shards}, but this data directory was made with ${cluster.shards} shards, which it keeps`,
+      );
+    const accounts = startAccounts({
+      config,
+      keyWrap: wrap,
+      clock: REAL_CLOCK,
+      log,
+      onRevoked: (revocations) => this.#revoked(revocations),
+    }).then((started) => {
+      this.#accounts = started;
+    });
+    // Both end before a failure goes on: `stop` then finds all that runs.
+    await both(accounts, this.#startStore(keyFile, cluster));
     const gateway = await this.#startGateway(cluster);
     this.#gateway = gateway;
     const ports = await gateway.calls.start();
@@ -126,10 +140,11 @@ export class ParleyNode {
     return this.#addresses(ports, this.#grpc.port);
   }
 
-  /** Drains and ends everything within the deadline that the configuration gives. Idempotent. */
+  /** Drains and ends everything; what is still starting is awaited first. Idempotent. */
   async stop(): Promise<void> {
     if (this.#isStopping) return;
     this.#isStopping = true;
+    await this.#starting;
     clearInterval(this.#sweep);
     await this.#gateway?.calls.drain(Math.min(DRAIN_MS, this.#parts.config.drainDeadlineMs / 2));
     await Promise.all([this.#grpc?.stop(), this.#gateway?.calls.stop()]);
@@ -160,7 +175,7 @@ export class ParleyNode {
     return [...samples.flat(), ...(this.#grpc?.metrics() ?? [])];
   }
 
-  async #startStore(keyFile: KeyEncryptionKey, cluster: Cluster): Promise<Thread<StoreCalls>> {
+  async #startStore(keyFile: KeyEncryptionKey, cluster: Cluster): Promise<void> {
     const { config } = this.#parts;
     const directory = join(config.dataDir, 'store-0');
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -182,7 +197,7 @@ export class ParleyNode {
         featureLevel: FEATURE_LEVEL,
       },
       limits: {
-        shards: config.shards,
+        shards: cluster.shards,
         flushIntervalMs: config.flushIntervalMs,
         flushBytesMax: config.flushBytesMax,
         residentBytesMax: config.residentBytesMax,
@@ -203,8 +218,8 @@ export class ParleyNode {
     };
     const worker = this.#spawn('store-thread', options, [port2]);
     const calls = callsTo<StoreCalls>(port1);
+    this.#store = { worker, calls };
     await calls.start();
-    return { worker, calls };
   }
 
   async #startGateway(cluster: Cluster): Promise<Thread<GatewayCalls>> {
@@ -226,9 +241,11 @@ export class ParleyNode {
       httpPort: config.httpPort,
       wsPort: config.wsPort,
       allowedOrigins: config.allowedOrigins,
+      publicUrl: config.publicUrl,
+      webSocketUrl: config.webSocketUrl,
       limits: sessionSlice(config),
       epoch: cluster.epoch,
-      shardCount: config.shards,
+      shardCount: cluster.shards,
       hashKey: cluster.hashKey,
       featureLevel: FEATURE_LEVEL,
       features: FEATURES,
@@ -359,9 +376,7 @@ function mainCalls(identity: IdentityService, metricsPage: () => Promise<string>
 }
 
 /** Both, or the first failure once both have ended: nothing goes on behind a failed start. */
-async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  const [first, second] = await Promise.allSettled([a, b]);
-  if (first.status === 'rejected') throw first.reason;
-  if (second.status === 'rejected') throw second.reason;
-  return [first.value, second.value];
+async function both(a: Promise<void>, b: Promise<void>): Promise<void> {
+  for (const ended of await Promise.allSettled([a, b]))
+    if (ended.status === 'rejected') throw ended.reason;
 }

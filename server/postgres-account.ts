@@ -2,8 +2,8 @@
  * The account that PostgreSQL runs under. It refuses to run as root, so a server started as root
  * (a container, a small VPS) gives it an unprivileged account; otherwise it runs as the server does.
  */
-import { readFileSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { lchownSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ParleyError } from '../core/errors.ts';
 
 /** An account other than the process's own. */
@@ -68,6 +68,19 @@ export function parseAccounts(passwd: string): RunAs[] {
       accounts.push({ name, uid: Number(uid), gid: Number(gid) });
   }
   return accounts;
+}
+
+/**
+ * Gives a cluster that root copied without its owners (a backup brought back by `cp -r`) to its
+ * account. The directory itself comes last: until then the next start sees that it is not done.
+ */
+export function giveTo(path: string, runAs: RunAs): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const inside = join(path, entry.name);
+    if (entry.isDirectory()) giveTo(inside, runAs);
+    else lchownSync(inside, runAs.uid, runAs.gid);
+  }
+  lchownSync(path, runAs.uid, runAs.gid);
 }
 
 /**

@@ -89,7 +89,11 @@ export class UwsCarrier {
       app.listen(host, port, (listening) => {
         if (!listening) {
           reject(
-            new ParleyError('BACKEND_UNAVAILABLE', `port ${port} of ${host} is in use`, { port }),
+            new ParleyError(
+              'BACKEND_UNAVAILABLE',
+              `WebSocket cannot listen on ${host}:${port}; is another program listening there? Stop it, or choose another PARLEY_WS_PORT (0 = any free one)`,
+              { port },
+            ),
           );
           return;
         }

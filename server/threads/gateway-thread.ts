@@ -40,6 +40,9 @@ export interface GatewayThreadOptions {
   readonly httpPort: number;
   readonly wsPort: number;
   readonly allowedOrigins: readonly string[];
+  /** What people see when something stands in front; '' = the addresses that are listened on. */
+  readonly publicUrl: string;
+  readonly webSocketUrl: string;
   readonly limits: SessionLimits;
   readonly epoch: number;
   readonly shardCount: number;
@@ -96,7 +99,7 @@ class GatewayThread implements GatewayCalls {
     this.#main = callsTo<MainCalls>(options.main);
     this.#verifier = this.#newVerifier();
     const origins = new Origins({
-      allowed: options.allowedOrigins,
+      allowed: [...options.allowedOrigins, ...originsOf(options.publicUrl)],
       httpPort: () => this.#ports.httpPort,
     });
     const identity = new IdentityGateway(this.#main);
@@ -131,7 +134,7 @@ class GatewayThread implements GatewayCalls {
       webSocketUrl: (host) => this.#webSocketUrl(host),
       gateways: () => [
         {
-          url: `http://${options.host}:${this.#ports.httpPort}`,
+          url: options.publicUrl || `http://${options.host}:${this.#ports.httpPort}`,
           region: '',
           load: this.#gateway.connectionCount / options.limits.connectionsMax,
         },
@@ -233,8 +236,12 @@ class GatewayThread implements GatewayCalls {
     });
   }
 
-  /** For pages that were reached as `host`: the fast port under the same name. */
+  /** As configured; else, for pages that were reached as `host`, the fast port under the same name. */
   #webSocketUrl(host: string): string {
+    const { publicUrl, webSocketUrl } = this.#options;
+    if (webSocketUrl !== '') return webSocketUrl;
+    if (publicUrl !== '')
+      return `${publicUrl.replace(/^http/, 'ws').replace(/\/$/, '')}${WEBSOCKET_PATH}`;
     const { hostname } = new URL(`http://${host}`);
     const { wsPort } = this.#ports;
     return wsPort === 0
@@ -244,6 +251,8 @@ class GatewayThread implements GatewayCalls {
 
   /** What the page may connect to beside its own origin: the fast port, under whatever name it was reached. */
   #connectSources(): readonly string[] {
+    const { webSocketUrl } = this.#options;
+    if (webSocketUrl !== '') return originsOf(webSocketUrl);
     return this.#ports.wsPort === 0 ? [] : [`ws://*:${this.#ports.wsPort}`];
   }
 
@@ -266,6 +275,13 @@ class GatewayThread implements GatewayCalls {
       accessTokenTtlMs,
     });
   }
+}
+
+/** Scheme, host and port of a configured URL; none of an empty one. */
+function originsOf(url: string): readonly string[] {
+  if (!URL.canParse(url)) return [];
+  const { protocol, host } = new URL(url);
+  return [`${protocol}//${host}`];
 }
 
 /** A port makes one Link. When that is over the store's thread is, and with it the process. */

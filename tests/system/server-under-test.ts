@@ -36,31 +36,24 @@ export class ServerUnderTest {
     return this.#log;
   }
 
-  /** Starts it and waits for the ready line. Ports are free ones, except that a restart keeps the first. */
+  /** The PARLEY_ variables of a start. Ports are free ones, except that a restart keeps the first. */
+  get settings(): Readonly<Record<string, string>> {
+    return {
+      PARLEY_HTTP_PORT: this.url === '' ? '0' : new URL(this.url).port,
+      PARLEY_WS_PORT: '0',
+      PARLEY_GRPC_PORT: '0',
+      PARLEY_DATA_DIR: this.dataDir,
+      PARLEY_LOG_LEVEL: 'info',
+      PARLEY_PASSWORD_MEMORY_KIB: '64',
+      PARLEY_WAL_SEGMENT_BYTES: String(8 * 1024 * 1024),
+      PARLEY_WAL_RESERVE_BYTES: String(1024 * 1024),
+      ...this.#env,
+    };
+  }
+
+  /** Starts it and waits for the ready line. */
   async start(more: Readonly<Record<string, string>> = {}): Promise<void> {
-    const port = this.url === '' ? '0' : new URL(this.url).port;
-    this.#log = '';
-    const child = spawn(process.execPath, [MAIN], {
-      env: {
-        ...process.env,
-        UV_THREADPOOL_SIZE: '16',
-        PARLEY_HTTP_PORT: port,
-        PARLEY_WS_PORT: '0',
-        PARLEY_GRPC_PORT: '0',
-        PARLEY_DATA_DIR: this.dataDir,
-        PARLEY_LOG_LEVEL: 'info',
-        PARLEY_PASSWORD_MEMORY_KIB: '64',
-        PARLEY_WAL_SEGMENT_BYTES: String(8 * 1024 * 1024),
-        PARLEY_WAL_RESERVE_BYTES: String(1024 * 1024),
-        ...this.#env,
-        ...more,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child = child;
-    child.stderr?.on('data', (bytes: Buffer) => {
-      this.#log = (this.#log + bytes.toString()).slice(-64 * 1024);
-    });
+    const child = this.spawn(more);
     try {
       this.url = await readyUrl(child);
     } catch (error) {
@@ -68,10 +61,24 @@ export class ServerUnderTest {
     }
   }
 
+  /** Begins a start without waiting for it. */
+  spawn(more: Readonly<Record<string, string>> = {}): ChildProcess {
+    this.#log = '';
+    const child = spawn(process.execPath, [MAIN], {
+      env: { ...process.env, UV_THREADPOOL_SIZE: '16', ...this.settings, ...more },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    child.stderr?.on('data', (bytes: Buffer) => {
+      this.#log = (this.#log + bytes.toString()).slice(-64 * 1024);
+    });
+    return child;
+  }
+
   /** SIGKILL, and waits until it is gone. PostgreSQL lives on, as it would. */
   async kill(): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null) return;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
@@ -88,13 +95,13 @@ export class ServerUnderTest {
       await new Promise((done) => setTimeout(done, 10));
   }
 
-  /** SIGTERM; resolves with the exit code. */
-  async stop(): Promise<number | null> {
+  /** Asks it to end; resolves with the exit code. */
+  async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<number | null> {
     const child = this.#child;
     if (child === undefined) return 0;
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, 'exit');
-      child.kill('SIGTERM');
+      child.kill(signal);
       await exited;
     }
     return child.exitCode;

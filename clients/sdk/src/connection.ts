@@ -97,6 +97,25 @@ export class Connection {
     this.state.set({ ...this.state.get(), ...change });
   }
 
+  /** For what a person asked for: rejects when there is none in time, or it was stopped. */
+  untilReady(ms: number): Promise<void> {
+    if (this.isReady) return Promise.resolve();
+    if (this.state.get().phase === 'stopped') return Promise.reject(offline());
+    return new Promise((resolve, reject) => {
+      const end = (isReady: boolean): void => {
+        stopTimer();
+        unsubscribe();
+        if (isReady) resolve();
+        else reject(offline());
+      };
+      const stopTimer = this.#options.host.after(ms, () => end(false));
+      const unsubscribe = this.state.subscribe(() => {
+        if (this.isReady) end(true);
+        else if (this.state.get().phase === 'stopped') end(false);
+      });
+    });
+  }
+
   /** Fire and forget: receipts, typing, focus. False = there is no connection. */
   tell(frame: ClientFrame): boolean {
     if (!this.isReady) return false;

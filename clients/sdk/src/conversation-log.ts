@@ -94,6 +94,8 @@ export class ConversationLog {
     new Map();
   /** What the server knows this device has; a report is owed above it. */
   reportedDelivered: Sequence = 0;
+  /** The server's own read mark of this user, without what only this device knows. */
+  reportedRead: Sequence = 0;
   /** Rows beyond the next one, kept until a sync closes what lies between. */
   #aside: LogRow[] = [];
   /** Control rows after `#controlsFrom`: a page read before them is brought up to date with them. */
@@ -202,6 +204,7 @@ export class ConversationLog {
         readThrough: readThrough ?? 0,
       });
       this.reportedDelivered = Math.max(this.reportedDelivered, deliveredThrough ?? 0);
+      this.reportedRead = Math.max(this.reportedRead, readThrough ?? 0);
     }
     if (frame.peer !== undefined)
       this.#raise(frame.peer.deliveredThrough ?? 0, frame.peer.readThrough ?? 0);
@@ -448,6 +451,7 @@ export class ConversationLog {
     this.watermarks = { delivered: 0, read: 0 };
     this.unread = { ...NOTHING_UNREAD };
     this.reportedDelivered = 0;
+    this.reportedRead = 0;
     this.#aside = [];
     this.#controls = [];
     this.#controlsFrom = this.cursor;
@@ -455,6 +459,7 @@ export class ConversationLog {
 
   #countFrom(resource: ConversationResource): void {
     if (resource.me === undefined) return;
+    this.reportedRead = Math.max(this.reportedRead, resource.me.readThrough ?? 0);
     this.unread = withServerCount(this.unread, {
       count: resource.me.unreadCount ?? 0,
       mentions: resource.me.mentionCount ?? 0,

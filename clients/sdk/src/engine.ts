@@ -12,7 +12,6 @@ import type {
 } from './client-interface.ts';
 import { Connection } from './connection.ts';
 import type {
-  ClientFrame,
   ConversationId,
   ConversationResource,
   ListMessagesAnswer,
@@ -24,7 +23,7 @@ import type {
   UserId,
 } from './contract.ts';
 import { LiveConversation } from './conversation.ts';
-import { ConversationLog } from './conversation-log.ts';
+import type { ConversationLog } from './conversation-log.ts';
 import type { Core, MyPatch, PageRequest } from './core.ts';
 import { SavedDraft } from './draft.ts';
 import { Emitter } from './emitter.ts';
@@ -33,31 +32,31 @@ import { Focus } from './focus.ts';
 import { GroupMaker } from './group-maker.ts';
 import { History } from './history.ts';
 import { type HostPort, platformHost } from './host.ts';
-import { directConversationId, groupConversationId, newUuid } from './ids.ts';
+import { directConversationId } from './ids.ts';
 import type { LocalGroup } from './info.ts';
 import type { LiveListWindow } from './list-window.ts';
-import { loadCache, loadShelf, saveShelf } from './load.ts';
+import { loadCache, loadShelf } from './load.ts';
+import { localDirect, logOfLocalGroup, newLocalGroup } from './local-conversations.ts';
 import type { Lease } from './locks.ts';
 import { Marks } from './marks.ts';
 import type { MessageBatch } from './message-batch.ts';
 import { isCountable } from './message-merge.ts';
 import { MySettings } from './my-settings.ts';
 import { Outbox, type SettledRef } from './outbox.ts';
-import type { OutboxEntry } from './outbox-entry.ts';
 import { OwnState } from './own-state.ts';
 import { PeopleStore } from './people.ts';
 import type { Reason } from './reasons.ts';
 import { SavedStore } from './saved-store.ts';
+import { Shelf } from './shelf.ts';
 import { Cell, Derived } from './store.ts';
 import { memoryStore } from './stores/memory.ts';
 import { Sync } from './sync.ts';
 import type { SyncOutcome } from './sync-machine.ts';
 import { RowMaker } from './timeline-rows.ts';
+import { transmit } from './transmit.ts';
 import { webSocketTransport } from './transports/websocket.ts';
-import { unreadCount } from './unread.ts';
 import { Views } from './views.ts';
 
-const SHELF_MS = 3_000;
 const ASK_MS_MAX = 10_000;
 
 export class Engine implements Core {
@@ -77,12 +76,11 @@ export class Engine implements Core {
   readonly #history: History;
   readonly #views: Views;
   readonly #events = new Emitter();
-  readonly #timers = new Set<() => void>();
+  readonly #shelf: Shelf;
   #sync: Sync;
   #lease: Lease | undefined;
   #isRunning = false;
   #isFollower = false;
-  #isShelfDue = false;
   #deviceId = '';
   #starting: Promise<void> | undefined;
   #loading: Promise<void> | undefined;
@@ -98,23 +96,8 @@ export class Engine implements Core {
     });
     this.#own = new OwnState(this.#store);
     this.user = new Cell<User>({ userId: '' });
-    this.unread = new Derived(() => this.#unreadNow());
-    this.connection = new Connection(
-      {
-        url: options.url,
-        transports: options.transports ?? [webSocketTransport()],
-        host: this.host,
-        credential: (why) => this.#credential(why),
-      },
-      {
-        resume: () => this.#resume(),
-        ready: (ready) => this.#ready(ready),
-        pushed: (frames) => this.#pushed(frames),
-        lost: () => this.#lost(),
-        signedOut: (reason) => this.#events.emit('signedOut', { reason }),
-        replaced: () => this.#follow(),
-      },
-    );
+    this.unread = new Derived(() => this.#sync.machine.unread());
+    this.connection = this.#newConnection();
     this.people = new PeopleStore({
       store: this.#store,
       host: this.host,
@@ -150,6 +133,10 @@ export class Engine implements Core {
       answered: (resource) => this.#sync.push({ is: 'resource', resource }),
     });
     this.#views = new Views((id) => this.#newConversation(id));
+    this.#shelf = new Shelf(this.host, this.#store, () => ({
+      logs: this.#sync.machine.logs.values(),
+      user: this.user.get(),
+    }));
     this.outbox = this.#newOutbox();
     this.#sync = this.#newSync();
     this.#history = new History(this.#store, {
@@ -158,6 +145,25 @@ export class Engine implements Core {
       entry: (key) => this.outbox.machine.entry(key),
     });
     this.connection.state.subscribe(() => this.#views.listsChanged());
+  }
+
+  #newConnection(): Connection {
+    return new Connection(
+      {
+        url: this.#options.url,
+        transports: this.#options.transports ?? [webSocketTransport()],
+        host: this.host,
+        credential: (why) => this.#credential(why),
+      },
+      {
+        resume: () => this.#sync.machine.resume(new Set(this.#views.open())),
+        ready: (ready) => this.#ready(ready),
+        pushed: (frames) => this.#pushed(frames),
+        lost: () => this.#lost(),
+        signedOut: (reason) => this.#events.emit('signedOut', { reason }),
+        replaced: () => this.#follow(),
+      },
+    );
   }
 
   // --- life --------------------------------------------------------------------------------------
@@ -263,11 +269,9 @@ export class Engine implements Core {
     this.#focus.stop();
     this.#groups.stop();
     this.#settings.stop();
-    for (const cancel of this.#timers) cancel();
-    this.#timers.clear();
     await this.outbox.stop();
     await this.#sync.stop();
-    if (this.#isShelfDue) await this.#saveShelf();
+    await this.#shelf.flush();
     await this.#own.settled();
   }
 
@@ -318,9 +322,9 @@ export class Engine implements Core {
   }
 
   direct(peer: UserId): LiveConversation {
-    if (this.me() === '') throw new ClientError('TOKEN_INVALID', 'start the client first');
+    this.#mustBeStarted();
     const id = directConversationId(this.me(), peer);
-    if (this.log(id) === undefined) this.#adoptDirect(id, peer);
+    if (this.log(id) === undefined) this.#sync.machine.adopt(localDirect(id, peer));
     return this.conversation(id);
   }
 
@@ -328,29 +332,28 @@ export class Engine implements Core {
     readonly name: string;
     readonly members: readonly UserId[];
   }): LiveConversation {
-    if (this.me() === '') throw new ClientError('TOKEN_INVALID', 'start the client first');
+    this.#mustBeStarted();
     if (!this.mayWrite())
       throw new ClientError('REPLACED', 'another tab or process has taken over');
-    const requestId = newUuid((count) => this.host.randomBytes(count));
-    const conversationId = groupConversationId(this.me(), requestId);
-    const made: LocalGroup = {
-      conversationId,
-      requestId,
-      name: group.name,
-      members: group.members.filter((user) => user !== this.me()),
-      createTimeMs: this.host.nowMs(),
-    };
+    const made = newLocalGroup(this.host, this.me(), group);
     this.#own.setGroup(made);
     this.#adoptGroup(made);
-    this.#touch(conversationId);
-    this.#groups.make(conversationId);
-    return this.conversation(conversationId);
+    this.#touch(made.conversationId);
+    this.#groups.make(made.conversationId);
+    return this.conversation(made.conversationId);
+  }
+
+  #mustBeStarted(): void {
+    if (this.me() === '') throw new ClientError('TOKEN_INVALID', 'start the client first');
   }
 
   list(query: { readonly filter: Filter; readonly text?: string }): LiveListWindow {
     const source = {
       logs: () => this.#sync.machine.logs.values(),
-      nameOf: (log: ConversationLog) => this.#nameOf(log),
+      nameOf: (log: ConversationLog) =>
+        log.resource.kind === 'group'
+          ? (log.resource.name ?? '')
+          : this.people.namesOf(log.resource.peerUserId ?? ''),
       pendingTimeMs: (id: ConversationId) => this.outbox.machine.entriesOf(id).at(-1)?.queuedTimeMs,
       isKept: (id: ConversationId) => this.#own.drafts.has(id) || this.#own.groups.has(id),
       freshness: () => {
@@ -402,32 +405,9 @@ export class Engine implements Core {
     return this.connection.call<T>(method, request);
   }
 
-  /** Waits for a connection first, for a while: what a person asked for. */
   async ask<T>(method: string, request: unknown): Promise<T> {
-    if (!this.isReady()) await this.#untilReady();
+    await this.connection.untilReady(ASK_MS_MAX);
     return this.call<T>(method, request);
-  }
-
-  #untilReady(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const state = this.connection.state;
-      const end = (error?: ClientError): void => {
-        cancel();
-        this.#timers.delete(cancel);
-        unsubscribe();
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const offline = (): ClientError =>
-        new ClientError('BACKEND_UNAVAILABLE', 'there is no connection');
-      const cancel = this.host.after(ASK_MS_MAX, () => end(offline()));
-      this.#timers.add(cancel);
-      const unsubscribe = state.subscribe(() => {
-        if (this.isReady()) end();
-        else if (state.get().phase === 'stopped') end(offline());
-      });
-      if (state.get().phase === 'stopped') end(offline());
-    });
   }
 
   wantSync(id: ConversationId): void {
@@ -482,23 +462,6 @@ export class Engine implements Core {
     return credential;
   }
 
-  #resume(): NonNullable<ClientFrame['hello']>['resume'] {
-    const { syncToken, logs } = this.#sync.machine;
-    if (syncToken === '') return undefined;
-    const open = new Set(this.#views.open());
-    const known = [...logs.values()].filter((log) => log.isOnServer && log.cursor > 0);
-    const newest = known.sort((a, b) => {
-      if (open.has(a.id) !== open.has(b.id)) return open.has(a.id) ? -1 : 1;
-      return (b.resource.lastMessage?.timeMs ?? 0) - (a.resource.lastMessage?.timeMs ?? 0);
-    });
-    const cursors = newest.slice(0, 50).map((log) => ({
-      conversationId: log.id,
-      epoch: log.epoch,
-      sequence: log.cursor,
-    }));
-    return { syncToken, cursors };
-  }
-
   #ready(ready: Ready): void {
     if (ready.deviceId !== undefined) this.#deviceId = ready.deviceId;
     this.#sync.push({ is: 'ready', ready });
@@ -549,7 +512,7 @@ export class Engine implements Core {
     for (const id of outcome.touched) {
       this.#settings.apply(id);
       const log = this.log(id);
-      if (log !== undefined) this.#own.confirmRead(id, log.resource.me?.readThrough ?? 0);
+      if (log !== undefined) this.#own.confirmRead(id, log.reportedRead);
       this.#views.held(id)?.changed(changed.get(id));
     }
     for (const { conversationId, span } of outcome.trimmed)
@@ -569,7 +532,7 @@ export class Engine implements Core {
       for (const { conversationId, message } of outcome.arrived)
         this.#announce(conversationId, message);
     if (outcome.isCaughtUp && !this.#sync.isListing) this.#isLive();
-    this.#shelfSoon();
+    this.#shelf.changed();
   }
 
   #isLive(): void {
@@ -599,7 +562,7 @@ export class Engine implements Core {
       store: this.#store,
       host: this.host,
       hooks: {
-        request: (entries, answered) => this.#transmit(entries, answered),
+        request: (entries, answered) => transmit(this.connection, entries, answered),
         me: () => ({ userId: this.me(), deviceId: this.#deviceId }),
         committed: (settled, message, done) =>
           this.#sync.push({
@@ -618,33 +581,6 @@ export class Engine implements Core {
         changed: (id, settled) => this.#outboxChanged(id, settled),
         recover: (id, keys) => this.#history.recover(id, keys),
       },
-    });
-  }
-
-  #transmit(
-    entries: readonly OutboxEntry[],
-    answered: (entry: OutboxEntry, frame: ServerFrame | undefined) => void,
-  ): void {
-    const sendable = entries.filter((entry) => entry.number !== undefined);
-    const frames = sendable.map((entry): ClientFrame => {
-      const { outboxId, clientSeq, after } = entry.number ?? {
-        outboxId: '',
-        clientSeq: 0,
-        after: 0,
-      };
-      const send = {
-        to: entry.to,
-        outboxId,
-        clientSeq,
-        ...(after === 0 ? {} : { after }),
-        clientMessageId: entry.key,
-        body: entry.body ?? {},
-      };
-      return { send };
-    });
-    this.connection.request(frames, (i, answer) => {
-      const entry = sendable[i];
-      if (entry !== undefined) answered(entry, 'frame' in answer ? answer.frame : undefined);
     });
   }
 
@@ -673,36 +609,16 @@ export class Engine implements Core {
     return made;
   }
 
-  #adoptDirect(id: ConversationId, peer: UserId): void {
-    const resource: ConversationResource = {
-      conversationId: id,
-      kind: 'direct',
-      peerUserId: peer,
-      me: { role: 'member' },
-    };
-    this.#sync.machine.logs.set(id, ConversationLog.local(resource));
-  }
-
   /** The cache vanished, the outbox did not: its sends say where they go. */
   #adoptUnknown(id: ConversationId): void {
-    if (this.log(id) !== undefined) return;
     const [entry] = this.outbox.machine.entriesOf(id);
     if (entry?.to.startsWith('direct:') === true)
-      this.#adoptDirect(id, entry.to.slice('direct:'.length));
+      this.#sync.machine.adopt(localDirect(id, entry.to.slice('direct:'.length)));
   }
 
   #adoptGroup(group: LocalGroup): void {
     this.outbox.hold(group.conversationId, true);
-    if (this.log(group.conversationId) !== undefined) return;
-    const resource: ConversationResource = {
-      conversationId: group.conversationId,
-      kind: 'group',
-      name: group.name,
-      creatorUserId: this.me(),
-      memberCount: group.members.length + 1,
-      me: { role: 'owner' },
-    };
-    this.#sync.machine.logs.set(group.conversationId, ConversationLog.local(resource));
+    this.#sync.machine.adopt(logOfLocalGroup(group, this.me()));
   }
 
   #groupMade(group: LocalGroup, resource: ConversationResource): void {
@@ -728,44 +644,5 @@ export class Engine implements Core {
     if (this.me() === '') return;
     this.#views.held(directConversationId(this.me(), userId))?.namesChanged();
     this.#views.listsChanged();
-  }
-
-  #nameOf(log: ConversationLog): string {
-    if (log.resource.kind === 'group') return log.resource.name ?? '';
-    const user = this.people.known(log.resource.peerUserId ?? '');
-    return `${user?.displayName ?? ''} ${user?.username ?? ''}`;
-  }
-
-  #unreadNow(): { readonly messages: number; readonly mentions: number } {
-    let messages = 0;
-    let mentions = 0;
-    for (const log of this.#sync.machine.logs.values()) {
-      if (log.resource.me?.archived === true) continue;
-      const unread = unreadCount(log.unread);
-      messages += unread.messages;
-      mentions += unread.mentions;
-    }
-    return { messages, mentions };
-  }
-
-  #shelfSoon(): void {
-    if (this.#isShelfDue) return;
-    this.#isShelfDue = true;
-    this.#after(SHELF_MS, () => {
-      this.#saveShelf().catch(() => undefined);
-    });
-  }
-
-  async #saveShelf(): Promise<void> {
-    this.#isShelfDue = false;
-    await saveShelf(this.#store, this.#sync.machine.logs.values(), this.user.get());
-  }
-
-  #after(ms: number, fn: () => void): void {
-    const cancel = this.host.after(ms, () => {
-      this.#timers.delete(cancel);
-      fn();
-    });
-    this.#timers.add(cancel);
   }
 }

@@ -3,19 +3,14 @@
  * are read first and at once; the rest follows in order. What cannot be read counts as not held: the
  * cache may vanish, and the server has all of it.
  */
-import type { ConversationId, User, UserId } from './contract.ts';
+import type { User, UserId } from './contract.ts';
 import { ConversationLog, type LogRecord } from './conversation-log.ts';
 import type { SavedStore } from './saved-store.ts';
+import type { ShelfRecord } from './shelf.ts';
 import { type StoredPair, under } from './stores/store-port.ts';
 
 const CHUNK = 1_000;
 const USERS_MAX = 2_000;
-const SHELF_ROWS = 50;
-
-interface Shelf {
-  readonly conversations: readonly ConversationId[];
-  readonly user: User;
-}
 
 export interface FirstScreen {
   readonly logs: readonly ConversationLog[];
@@ -25,7 +20,7 @@ export interface FirstScreen {
 /** What the shelf names: enough to show something; undefined = there is no shelf. */
 export async function loadShelf(store: SavedStore, me: UserId): Promise<FirstScreen | undefined> {
   const [pair] = await store.readCache('meta', under('shelf'));
-  const shelf = pair?.value as Shelf | undefined;
+  const shelf = pair?.value as ShelfRecord | undefined;
   if (shelf?.user?.userId !== me || !Array.isArray(shelf.conversations)) return undefined;
   const read = shelf.conversations.map((id) =>
     store.readCache('conversations', { from: [id], through: [id] }),
@@ -63,22 +58,6 @@ export async function loadCache(
   const { syncToken = '' } = (token?.value ?? {}) as { syncToken?: string };
   // A damaged record: the token would claim what is not here, so the list is read anew.
   return { users, syncToken: isSound ? syncToken : '' };
-}
-
-export async function saveShelf(
-  store: SavedStore,
-  logs: Iterable<ConversationLog>,
-  user: User,
-): Promise<void> {
-  const newest = [...logs]
-    .filter((log) => log.isOnServer)
-    .sort((a, b) => (b.resource.lastMessage?.timeMs ?? 0) - (a.resource.lastMessage?.timeMs ?? 0))
-    .slice(0, SHELF_ROWS);
-  const value: Shelf = { conversations: newest.map((log) => log.id), user };
-  await store
-    .writeCache([{ table: 'meta', key: ['shelf'], value }])
-    // The next change saves it again.
-    .catch(() => undefined);
 }
 
 function logOf(pair: StoredPair): ConversationLog | undefined {

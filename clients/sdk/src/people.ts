@@ -55,6 +55,12 @@ export class PeopleStore implements People {
     return user;
   }
 
+  /** Everything a text may be matched against. */
+  namesOf(id: UserId): string {
+    const user = this.known(id);
+    return `${user?.displayName ?? ''} ${user?.username ?? ''}`;
+  }
+
   async search(text: string): Promise<readonly User[]> {
     const answer = await this.#hooks.ask<{ users?: readonly User[] }>('Users.Search', {
       query: text,

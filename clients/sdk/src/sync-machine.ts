@@ -4,6 +4,7 @@
  * It knows every conversation by its ConversationLog; the messages an event touches are handed in.
  */
 import type {
+  ClientFrame,
   ConversationId,
   ConversationResource,
   ListConversationsAnswer,
@@ -19,6 +20,12 @@ import type {
 import { ConversationLog, type RowContext, type RowsOutcome } from './conversation-log.ts';
 import type { MessageBatch } from './message-batch.ts';
 import type { Span } from './ranges.ts';
+import { unreadCount } from './unread.ts';
+
+/** As many cursors as a hello may carry (CONTRACT §3). */
+const CURSORS_MAX = 50;
+
+export type Resume = NonNullable<NonNullable<ClientFrame['hello']>['resume']>;
 
 export type SyncEvent =
   | { readonly is: 'ready'; readonly ready: Ready }
@@ -126,13 +133,43 @@ export class SyncMachine {
       if (this.logs.get(log.id)?.isOnServer !== true) this.logs.set(log.id, log);
   }
 
+  /** One that exists on this device only; what is known already stays. */
+  adopt(log: ConversationLog): void {
+    if (!this.logs.has(log.id)) this.logs.set(log.id, log);
+  }
+
   /** Only once every conversation it covers is loaded. */
   resumeFrom(syncToken: string): void {
     this.#syncToken = syncToken;
   }
 
-  get syncToken(): string {
-    return this.#syncToken;
+  /** What hello says: the token, and cursors of what is open, then of what spoke last. */
+  resume(open: ReadonlySet<ConversationId>): Resume | undefined {
+    if (this.#syncToken === '') return undefined;
+    const known = [...this.logs.values()].filter((log) => log.isOnServer && log.cursor > 0);
+    known.sort((a, b) => {
+      if (open.has(a.id) !== open.has(b.id)) return open.has(a.id) ? -1 : 1;
+      return (b.resource.lastMessage?.timeMs ?? 0) - (a.resource.lastMessage?.timeMs ?? 0);
+    });
+    const cursors = known.slice(0, CURSORS_MAX).map(({ id, epoch, cursor }) => ({
+      conversationId: id,
+      epoch,
+      sequence: cursor,
+    }));
+    return { syncToken: this.#syncToken, cursors };
+  }
+
+  /** Over all conversations but the archived ones. */
+  unread(): { readonly messages: number; readonly mentions: number } {
+    let messages = 0;
+    let mentions = 0;
+    for (const log of this.logs.values()) {
+      if (log.resource.me?.archived === true) continue;
+      const unread = unreadCount(log.unread);
+      messages += unread.messages;
+      mentions += unread.mentions;
+    }
+    return { messages, mentions };
   }
 
   needs(event: SyncEvent): readonly SyncNeeds[] {

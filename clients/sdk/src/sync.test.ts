@@ -267,6 +267,8 @@ describe('sync', () => {
     ana.client.direct(BO).markRead(1);
     await world.advance(300);
     assert.equal(talk.members.get(ANA)?.read, 1);
+    // Confirmed, so nothing of it waits here any more.
+    assert.deepEqual(await ana.store.readOwn('marks', under()), []);
     // The server falls and forgets marks it had not made durable.
     const member = talk.members.get(ANA);
     assert.ok(member);

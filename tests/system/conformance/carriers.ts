@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { afterEach } from 'mocha';
+import { afterEach, beforeEach } from 'mocha';
 import type { Plain } from '../../../proto/codec.ts';
 import type * as conversations from '../../../proto/gen/parley/client/v1/conversations_pb.ts';
 import type * as messages from '../../../proto/gen/parley/client/v1/messages_pb.ts';
@@ -155,8 +155,11 @@ export class Speaker {
 
 const opened: TestClient[] = [];
 
-/** Ends the connections that a test opened. Call it inside `describe`. */
+/** Ends the connections that a test opened, not those of hooks. Call it inside `describe`. */
 export function closeAfterEach(): void {
+  beforeEach(() => {
+    opened.length = 0;
+  });
   afterEach(() => {
     for (const client of opened.splice(0)) client.close();
   });
