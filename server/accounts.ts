@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Clock } from '../core/clock.ts';
-import { toParleyError } from '../core/errors.ts';
+import { ParleyError, toParleyError } from '../core/errors.ts';
 import type { Logger } from '../core/observe.ts';
 import { ArgonPasswords } from '../services/identity/adapters/argon-passwords.ts';
 import type { DatabaseTarget } from '../services/identity/adapters/database.ts';
@@ -61,7 +61,7 @@ export async function startAccounts(options: AccountsOptions): Promise<Accounts>
     return { identity, stop };
   } catch (thrown) {
     await stop();
-    throw thrown;
+    throw postgres === undefined ? withAdvice(toParleyError(thrown)) : thrown;
   }
 }
 
@@ -91,6 +91,17 @@ export async function withStores<T>(
     await stores.stop();
     await started?.stop();
   }
+}
+
+/** A start must say which PostgreSQL it could not use; the URL itself holds a password. */
+function withAdvice(error: ParleyError): ParleyError {
+  if (error.reason === 'CORRUPT_ENTRY') return error;
+  return new ParleyError(
+    error.reason,
+    `${error.message}: it is the PostgreSQL that PARLEY_POSTGRES_URL names; check that it runs and that host, user, password and database are right`,
+    error.details,
+    { cause: error },
+  );
 }
 
 function embedded(config: Config, log: Logger): EmbeddedPostgres {
