@@ -21,6 +21,7 @@ import {
 import { RowView } from '../core/row.ts';
 import type { Connection } from './connection.ts';
 import type { Feed } from './feed.ts';
+import { receiptsFrameProto } from './hot-frames.ts';
 import { receiptsFrame } from './receipt-frames.ts';
 import type { Routes } from './routes.ts';
 import { RowFrames } from './row-frames.ts';
@@ -125,7 +126,10 @@ export class FanOut {
     const conversationId = encodeId('cnv', idAt(slab, at));
     const receipts = decodeReceipts(new ByteReader(payload, handles.end));
     if (receipts.is === 'peer') this.#options.feed.saw(conversationId, receipts.timeMs, false);
-    const frame = receiptsFrame(conversationId, receipts);
+    const encode = (format: Format): Buffer =>
+      format === 'proto' && receipts.is !== 'counts'
+        ? receiptsFrameProto(conversationId, receipts)
+        : encodeFrame(format, receiptsFrame(conversationId, receipts));
     const chunks: Partial<Record<Format, Buffer>> = {};
     for (let i = 0; i < handles.count; i++)
       for (const connection of this.#options.routes.connectionsOf(
@@ -133,7 +137,7 @@ export class FanOut {
       )) {
         if (!connection.session.takesReceipts()) continue;
         const { format } = connection.socket;
-        connection.pass((chunks[format] ??= encodeFrame(format, frame)));
+        connection.pass((chunks[format] ??= encode(format)));
       }
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'mocha';
+import { receiptsFrame } from './receipt-frames.ts';
 import { encodeId, newRawId } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ServerFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
@@ -95,5 +96,37 @@ describe('hot frames', () => {
         const json = JSON.stringify(frames.toJson({ id, commit }));
         assert.equal(hot.commitFrameJson({ id, ...commit }).toString(), json);
       }
+  });
+  it('receipts are the bytes of the codec', () => {
+    const conversationId = encodeId('cnv', newRawId(1));
+    const user = newRawId(2);
+    const peer = {
+      is: 'peer',
+      user,
+      deliveredThrough: 300,
+      readThrough: 0,
+      timeMs: 1_800_000_000_000,
+    } as const;
+    const me = {
+      is: 'me',
+      deliveredThrough: 2 ** 33,
+      readThrough: 7,
+      unreadCount: 0,
+      mentionCount: 1,
+      head: 2 ** 33,
+    } as const;
+    const nothing = {
+      is: 'me',
+      deliveredThrough: 0,
+      readThrough: 0,
+      unreadCount: 0,
+      mentionCount: 0,
+      head: 0,
+    } as const;
+    for (const receipts of [peer, me, nothing])
+      assert.deepEqual(
+        hot.receiptsFrameProto(conversationId, receipts),
+        delimited(frames.encode(receiptsFrame(conversationId, receipts))),
+      );
   });
 });

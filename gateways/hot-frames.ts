@@ -4,6 +4,8 @@
  * protobuf 13 to 2 µs, JSON 9 to 3 µs, content 5 to 1 µs.
  */
 import { isUtf8 } from 'node:buffer';
+import { encodeId } from '../core/ids.ts';
+import type { ReceiptsPayload } from '../core/link-payload.ts';
 
 /** A row frame's parts, as both encodings need them. */
 export interface RowFrameParts {
@@ -32,7 +34,9 @@ export interface CommitParts {
 }
 
 /** Ids, numbers and tags of one row frame, without its body. */
-const ROW_SCRATCH_BYTES = 1024;
+const SCRATCH_BYTES = 1024;
+/** Holds nothing between two calls: every writer fills what it copies out before it returns. */
+const SCRATCH: Buffer = Buffer.alloc(SCRATCH_BYTES);
 const LENGTH_DELIMITED = 2;
 const VARINT_MAX_BYTES = 8;
 
@@ -90,7 +94,7 @@ export function rowFrameJson(parts: RowFrameParts, bodyJson: string | undefined)
 /** The same as a varint-delimited ServerFrame. */
 export function rowFrameProto(parts: RowFrameParts): Buffer {
   const { body } = parts;
-  const row = Buffer.allocUnsafe(ROW_SCRATCH_BYTES);
+  const row = SCRATCH;
   let rowLength = writeNumber(row, 0, 1, parts.sequence);
   rowLength = writeNumber(row, rowLength, 2, parts.timeMs);
   rowLength = writeAscii(row, rowLength, 3, parts.senderUserId);
@@ -134,7 +138,7 @@ export function commitFrameJson(parts: CommitParts): Buffer {
 }
 
 export function commitFrameProto(parts: CommitParts): Buffer {
-  const commit = Buffer.allocUnsafe(ROW_SCRATCH_BYTES);
+  const commit = SCRATCH;
   let length = writeAscii(commit, 0, 1, parts.conversationId);
   length = writeNumber(commit, length, 2, parts.sequence);
   length = writeAscii(commit, length, 3, parts.messageId);
@@ -148,6 +152,36 @@ export function commitFrameProto(parts: CommitParts): Buffer {
   at = writeNumber(out, at, 1, parts.id);
   at = writeTag(out, at, 3, length);
   commit.copy(out, at, 0, length);
+  return out;
+}
+
+/** `receipts` with the peer's marks or one's own; counts of groups take the codec. */
+export function receiptsFrameProto(
+  conversationId: string,
+  receipts: Exclude<ReceiptsPayload, { is: 'counts' }>,
+): Buffer {
+  const marks = SCRATCH;
+  let length = 0;
+  if (receipts.is === 'peer') {
+    length = writeAscii(marks, length, 1, encodeId('usr', receipts.user));
+    length = writeNumber(marks, length, 2, receipts.deliveredThrough);
+    length = writeNumber(marks, length, 3, receipts.readThrough);
+    length = writeNumber(marks, length, 4, receipts.timeMs);
+  } else {
+    length = writeNumber(marks, length, 1, receipts.readThrough);
+    length = writeNumber(marks, length, 2, receipts.deliveredThrough);
+    length = writeNumber(marks, length, 3, receipts.unreadCount);
+    length = writeNumber(marks, length, 4, receipts.mentionCount);
+    length = writeNumber(marks, length, 5, receipts.head);
+  }
+  const inReceipts = 2 + conversationId.length + 1 + varintBytes(length) + length;
+  const inFrame = 1 + varintBytes(inReceipts) + inReceipts;
+  const out = Buffer.allocUnsafe(varintBytes(inFrame) + inFrame);
+  let at = writeVarint(out, 0, inFrame);
+  at = writeTag(out, at, 9, inReceipts);
+  at = writeAscii(out, at, 1, conversationId);
+  at = writeTag(out, at, receipts.is === 'peer' ? 2 : 4, length);
+  marks.copy(out, at, 0, length);
   return out;
 }
 
