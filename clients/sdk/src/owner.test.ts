@@ -137,6 +137,17 @@ describe('owner', () => {
     assert.deepEqual(draft?.value, { text: 'typed in the second' });
   });
 
+  it('without locks and with another device the fence alone makes a follower (S11)', async () => {
+    const world = new World();
+    const first = await world.started(ANA, { deviceId: 'dev_1' });
+    const second = await world.started(ANA, { deviceId: 'dev_2', store: first.store });
+    first.client.direct(BO).draft.set({ text: 'from the first' });
+    await world.advance(1_000);
+    assert.equal(first.client.connection.get().follower, true);
+    assert.equal(second.client.connection.get().phase, 'live');
+    assert.deepEqual(await first.store.readOwn('drafts', under()), []);
+  });
+
   it('without locks the server’s REPLACED makes a follower (CONTRACT §9 23)', async () => {
     const tabs = new Tabs();
     const first = await tabs.open({ withLocks: false });

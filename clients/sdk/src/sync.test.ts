@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
+import { QUEUE_MAX } from './sync.ts';
 import { memoryStore } from './stores/memory.ts';
 import { under } from './stores/store-port.ts';
 import type { LogRecord } from './conversation-log.ts';
@@ -393,6 +394,26 @@ describe('sync', () => {
     again.client.direct(BO).markRead(1);
     await world.advance(500);
     assert.equal(world.server.direct(ANA, BO).resource(ANA).me?.markedUnread, false);
+  });
+
+  it('a flood of pushes is bounded: it starts over from its token and ends complete (S14)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const talk = world.server.direct(ANA, BO);
+    world.server.say(talk, BO, 'first');
+    await world.advance(300);
+    const before = world.server.attempts;
+    // Faster than storage takes them.
+    const [connection] = world.server.of(ANA);
+    assert.ok(connection);
+    const noise = { conversationId: talk.id, userId: BO, state: 'stopped' as const };
+    for (let i = 0; i < QUEUE_MAX + 500; i++) connection.pushRaw({ typing: noise });
+    world.server.say(talk, BO, 'last');
+    await world.advance(5_000);
+    assert.ok(world.server.attempts > before);
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(300);
+    assert.deepEqual(texts(timeline), ['first', 'last']);
   });
 
   it('typing shows for 6 s at most, and ends with the message (S10)', async () => {

@@ -300,6 +300,23 @@ describe('timeline', () => {
     assert.equal(ref.state.get().is, 'SENDING');
   });
 
+  it('nor does one that a page brings (S6)', async () => {
+    const { world, ana } = await withHistory(80);
+    world.server.onRequest = (frame) =>
+      frame.send === undefined
+        ? undefined
+        : { error: { reason: 'OVERLOADED', retryAfterMs: 60_000 } };
+    const chat = ana.client.direct(BO);
+    const ref = chat.send(say('mine'));
+    const held = world.server.direct(ANA, BO).messages.get(70);
+    assert.ok(held);
+    world.server.direct(ANA, BO).messages.set(70, { ...held, clientMessageId: ref.key });
+    const timeline = chat.timeline();
+    await world.advance(500);
+    assert.ok(sequences(timeline).includes(70));
+    assert.equal(ref.state.get().is, 'SENDING');
+  });
+
   it('rows of a service, a tombstone and a sealed message have their own kinds', async () => {
     const world = new World();
     const ana = await world.started(ANA);

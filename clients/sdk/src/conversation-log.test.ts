@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import type { LogRow, Message } from './contract.ts';
+import { ConversationLog, type RowContext } from './conversation-log.ts';
+
+const ME = 'usr_me';
+
+function context(): RowContext & { held: Map<number, Message> } {
+  const held = new Map<number, Message>();
+  return { me: ME, ownBody: () => undefined, messages: held, held };
+}
+
+function row(sequence: number, more: Partial<LogRow> = {}): LogRow {
+  return {
+    sequence,
+    timeMs: sequence,
+    senderUserId: 'usr_other',
+    body: { message: { text: { body: `m${sequence}` } } },
+    ...more,
+  };
+}
+
+function log(head = 0): ConversationLog {
+  return ConversationLog.of({
+    conversationId: 'cnv',
+    kind: 'direct',
+    peerUserId: 'usr_other',
+    epoch: 1,
+    head,
+    createTimeMs: 1,
+    me: { role: 'member' },
+  });
+}
+
+function rows(...items: LogRow[]): { conversationId: string; epoch: number; rows: LogRow[] } {
+  return { conversationId: 'cnv', epoch: 1, rows: items };
+}
+
+describe('conversation log', () => {
+  it('known rows drop, the next applies, one beyond waits and owes a sync (S7)', () => {
+    const cnv = log();
+    const ctx = context();
+    cnv.takeRows(rows(row(1), row(2), row(1)), ctx);
+    assert.equal(cnv.cursor, 2);
+    assert.equal(cnv.owesSync, false);
+    cnv.takeRows(rows(row(5)), ctx);
+    assert.equal(cnv.cursor, 2);
+    assert.equal(cnv.owesSync, true);
+    assert.equal(ctx.held.has(5), false);
+    cnv.takeRows(rows(row(4), row(3)), ctx);
+    assert.equal(cnv.cursor, 5);
+    assert.equal(cnv.owesSync, false);
+    assert.deepEqual(
+      [...ctx.held.keys()].sort((a, b) => a - b),
+      [1, 2, 3, 4, 5],
+    );
+  });
+
+  it('what waits aside is bounded (S14)', () => {
+    const cnv = log();
+    const ctx = context();
+    cnv.takeRows(rows(row(1)), ctx);
+    for (let n = 3; n < 1_000; n++) cnv.takeRows(rows(row(n)), ctx);
+    cnv.takeRows(rows(row(2)), ctx);
+    assert.ok(cnv.cursor < 400);
+    assert.equal(cnv.owesSync, true);
+  });
+
+  it('receipts never fall, and read implies delivered (CONTRACT §9 45)', () => {
+    const cnv = log(10);
+    cnv.takeReceipts({ conversationId: 'cnv', peer: { deliveredThrough: 8, readThrough: 3 } });
+    cnv.takeReceipts({ conversationId: 'cnv', peer: { deliveredThrough: 5, readThrough: 1 } });
+    assert.deepEqual(cnv.watermarks, { delivered: 8, read: 3 });
+    cnv.takeReceipts({ conversationId: 'cnv', peer: { readThrough: 9 } });
+    assert.deepEqual(cnv.watermarks, { delivered: 9, read: 9 });
+    const counts = [{ sequence: 10, of: 2, delivered: 2, read: 1 }];
+    cnv.takeReceipts({ conversationId: 'cnv', counts });
+    assert.deepEqual(cnv.watermarks, { delivered: 10, read: 9 });
+  });
+
+  it('only own rows settle own sends, from rows, pages and syncs alike (S6)', () => {
+    const forged = { senderUserId: 'usr_other', clientMessageId: 'my-key' };
+    const cnv = log();
+    assert.deepEqual(cnv.takeRows(rows(row(1, forged)), context()).own, []);
+    const synced = cnv.takeSync(
+      { messages: [{ sequence: 2, ...forged }], cursor: { epoch: 1, sequence: 2 } },
+      { asked: 1, isLast: true },
+      context(),
+    );
+    assert.deepEqual(synced.own, []);
+    const mine = { senderUserId: ME, clientMessageId: 'my-key' };
+    assert.equal(cnv.takeRows(rows(row(3, mine)), context()).own.length, 1);
+  });
+
+  it('a page read before changes that are not known here is refused (S7)', () => {
+    const cnv = log();
+    const ctx = context();
+    cnv.takeRows(rows(row(1)), ctx);
+    // A sync jumped over rows 2…9, among them edits of what the page would show.
+    cnv.takeSync(
+      {
+        messages: [{ sequence: 10 }],
+        hole: { after: 1, before: 10 },
+        cursor: { epoch: 1, sequence: 10 },
+      },
+      { asked: 1, isLast: true },
+      ctx,
+    );
+    const stale = { messages: [{ sequence: 5 }], asOf: 6, head: 6, first: 1 };
+    assert.equal(cnv.takePage(stale, { from: 5, through: 5 }, ctx), false);
+    const fresh = { ...stale, asOf: 10, head: 10 };
+    assert.equal(cnv.takePage(fresh, { from: 5, through: 5 }, ctx), true);
+  });
+
+  it('another epoch voids marks and what lies above its head', () => {
+    const cnv = log(10);
+    cnv.takeReceipts({ conversationId: 'cnv', peer: { deliveredThrough: 10, readThrough: 10 } });
+    cnv.takeResource({
+      conversationId: 'cnv',
+      kind: 'direct',
+      epoch: 2,
+      head: 6,
+      me: { role: 'member', readThrough: 4, unreadCount: 2 },
+    });
+    assert.equal(cnv.epoch, 2);
+    assert.equal(cnv.cursor, 6);
+    assert.deepEqual(cnv.watermarks, { delivered: 0, read: 0 });
+    assert.equal(cnv.unread.readThrough, 4);
+    // Rows of the former epoch are not applied any more.
+    cnv.takeRows({ conversationId: 'cnv', epoch: 1, rows: [row(7)] }, context());
+    assert.equal(cnv.cursor, 6);
+  });
+
+  it('an older resource changes nothing but marks, which only rise', () => {
+    const cnv = log(10);
+    cnv.takeResource({
+      conversationId: 'cnv',
+      kind: 'direct',
+      epoch: 1,
+      head: 12,
+      name: 'new',
+      me: { role: 'member', readThrough: 12 },
+    });
+    cnv.takeResource({
+      conversationId: 'cnv',
+      kind: 'direct',
+      epoch: 1,
+      head: 9,
+      name: 'old',
+      me: { role: 'member', readThrough: 5, unreadCount: 4 },
+    });
+    assert.equal(cnv.resource.name, 'new');
+    assert.equal(cnv.unread.readThrough, 12);
+    assert.equal(cnv.unread.count, 0);
+  });
+});

@@ -1,0 +1,366 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import type { WireError } from './contract.ts';
+import { LANE_IN_FLIGHT_MAX } from './outbox-lane.ts';
+import type { OutboxEntry } from './outbox-entry.ts';
+import {
+  ANSWER_MS_MAX,
+  IN_FLIGHT_MAX,
+  type OutboxEffect,
+  type OutboxEvent,
+  OutboxMachine,
+  QUEUED_MS_MAX,
+} from './outbox-machine.ts';
+
+/** Drives a machine by hand; what it stores is durable only when the script says so. */
+class Script {
+  readonly machine = new OutboxMachine();
+  nowMs = 1_000_000_000;
+  monotonicMs = 0;
+  readonly transmitted: OutboxEntry[] = [];
+  readonly recovers: string[] = [];
+  readonly settled: string[] = [];
+  #toNumber: string[] = [];
+  #ordinal = 0;
+
+  constructor(outboxId = 'box-1') {
+    this.step({ is: 'loaded', outboxId, entries: [], lanes: [] });
+  }
+
+  step(event: OutboxEvent): readonly OutboxEffect[] {
+    const effects = this.machine.step(event, {
+      nowMs: this.nowMs,
+      monotonicMs: this.monotonicMs,
+      chance: 0.5,
+    });
+    for (const effect of effects) {
+      if (effect.is === 'store') this.#toNumber.push(...effect.numbered);
+      if (effect.is === 'transmit') this.transmitted.push(...effect.entries);
+      if (effect.is === 'recover') this.recovers.push(effect.conversationId);
+      if (effect.is === 'settled') this.settled.push(effect.settled.entry.key);
+    }
+    return effects;
+  }
+
+  write(key: string, more: Partial<OutboxEntry> = {}): void {
+    this.step({
+      is: 'added',
+      entry: {
+        ordinal: ++this.#ordinal,
+        key,
+        conversationId: 'cnv',
+        to: 'cnv',
+        action: { is: 'message', content: { text: { body: key } } },
+        queuedTimeMs: this.nowMs,
+        ...more,
+      },
+    });
+  }
+
+  send(key: string, more: Partial<OutboxEntry> = {}): void {
+    this.write(key, more);
+    this.step({ is: 'saved', key });
+    this.store();
+  }
+
+  /** What was to be stored is. */
+  store(): void {
+    while (this.#toNumber.length > 0) {
+      const keys = this.#toNumber;
+      this.#toNumber = [];
+      this.step({ is: 'numbered', keys });
+    }
+  }
+
+  live(): void {
+    this.step({ is: 'live', isLive: true });
+    this.store();
+  }
+
+  lost(): void {
+    this.step({ is: 'live', isLive: false });
+  }
+
+  commit(key: string, sequence: number): void {
+    this.step({ is: 'committed', key, commit: { conversationId: 'cnv', sequence } });
+    this.store();
+  }
+
+  refuse(key: string, error: WireError): void {
+    this.step({ is: 'refused', key, error });
+    this.store();
+  }
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.monotonicMs += ms;
+    this.step({ is: 'tick' });
+    this.store();
+  }
+
+  /** Numbers as they went out since last asked. */
+  sent(): string[] {
+    return this.transmitted
+      .splice(0)
+      .map((entry) => `${entry.key}:${entry.number?.clientSeq}<${entry.number?.after}`);
+  }
+}
+
+describe('outbox machine', () => {
+  it('pipelines: each names the one before it (S5, G3)', () => {
+    const script = new Script();
+    script.live();
+    for (const key of ['a', 'b', 'c']) script.send(key);
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1', 'c:3<2']);
+    script.commit('a', 1);
+    script.send('d');
+    assert.deepEqual(script.sent(), ['d:4<3']);
+  });
+
+  it('an entry that is not durable does not go; nor does one whose number is not (S4)', () => {
+    const script = new Script();
+    script.live();
+    script.write('a');
+    assert.deepEqual(script.sent(), []);
+    script.step({ is: 'saved', key: 'a' });
+    assert.deepEqual(script.sent(), []);
+    assert.deepEqual(script.machine.stateOf('a'), { is: 'SENDING', step: 'queued' });
+    script.store();
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    assert.deepEqual(script.machine.stateOf('a'), { is: 'SENDING', step: 'in-flight' });
+    // Saved again makes nothing of what is under way.
+    script.step({ is: 'saved', key: 'a' });
+    script.store();
+    assert.deepEqual(script.sent(), []);
+    assert.deepEqual(script.machine.stateOf('a'), { is: 'SENDING', step: 'in-flight' });
+  });
+
+  it('16 in flight a conversation, 192 over all (S5, S14)', () => {
+    const script = new Script();
+    script.live();
+    for (let i = 0; i < 40; i++) script.send(`k${i}`);
+    assert.equal(script.sent().length, LANE_IN_FLIGHT_MAX);
+    script.commit('k0', 1);
+    assert.equal(script.sent().length, 1);
+    for (let c = 0; c < 30; c++)
+      for (let i = 0; i < 10; i++) script.send(`c${c}.${i}`, { conversationId: `cnv${c}` });
+    assert.equal(script.sent().length, IN_FLIGHT_MAX - LANE_IN_FLIGHT_MAX);
+  });
+
+  it('an unknown outcome: the same numbers again, oldest first, then what is new (S5)', () => {
+    const script = new Script();
+    script.live();
+    for (const key of ['a', 'b']) script.send(key);
+    script.sent();
+    script.lost();
+    script.send('c');
+    script.live();
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1', 'c:3<2']);
+  });
+
+  it('no answer for 20 s is an unknown outcome too', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.sent();
+    script.pass(ANSWER_MS_MAX - 1);
+    assert.deepEqual(script.sent(), []);
+    script.pass(1);
+    assert.deepEqual(script.sent(), ['a:1<0']);
+  });
+
+  it('OUT_OF_ORDER: nothing goes until all in flight is answered, then in order under the same numbers (S5)', () => {
+    const script = new Script();
+    script.live();
+    for (const key of ['a', 'b', 'c']) script.send(key);
+    script.sent();
+    script.refuse('a', { reason: 'BLOCKED' });
+    script.refuse('b', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
+    assert.deepEqual(script.sent(), []);
+    script.refuse('c', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
+    assert.deepEqual(script.sent(), ['b:2<0', 'c:3<2']);
+  });
+
+  it('a number below the last accepted one is spent: a new one is taken (G3)', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.sent();
+    script.refuse('a', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '7' } });
+    assert.deepEqual(script.sent(), ['a:8<7']);
+  });
+
+  it('W and R: the same again after the time asked for, and what followed in order (S5)', () => {
+    const script = new Script();
+    script.live();
+    for (const key of ['a', 'b']) script.send(key);
+    script.sent();
+    script.refuse('a', { reason: 'SLOW_MODE', retryAfterMs: 4_000 });
+    script.refuse('b', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
+    script.pass(3_999);
+    assert.deepEqual(script.sent(), []);
+    script.pass(1);
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1']);
+    script.refuse('a', { reason: 'COMMIT_UNKNOWN' });
+    script.commit('b', 2);
+    script.pass(30_000);
+    assert.deepEqual(script.sent(), ['a:1<0']);
+  });
+
+  it('F is not retryable, N is; both skip their number (S6, CONTRACT §8)', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.send('b', { conversationId: 'other' });
+    script.sent();
+    script.refuse('a', { reason: 'BAD_TEXT' });
+    assert.deepEqual(script.machine.stateOf('a'), {
+      is: 'FAILED',
+      reason: 'BAD_TEXT',
+      retryable: false,
+    });
+    script.refuse('b', { reason: 'BLOCKED' });
+    script.step({ is: 'retry', key: 'b' });
+    script.store();
+    assert.deepEqual(script.sent(), ['b:2<0']);
+  });
+
+  it('24 h: FAILED, but its number stays its own, for it may have been accepted (S6)', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.sent();
+    script.lost();
+    script.pass(QUEUED_MS_MAX);
+    assert.deepEqual(script.machine.stateOf('a'), {
+      is: 'FAILED',
+      reason: 'DEADLINE',
+      retryable: true,
+    });
+    script.step({ is: 'retry', key: 'a' });
+    script.live();
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    assert.equal(script.machine.stateOf('a')?.is, 'SENDING');
+  });
+
+  it('cancel: while its number is stored yes, once it may have left no (S6)', () => {
+    const script = new Script();
+    script.live();
+    script.write('a');
+    script.step({ is: 'saved', key: 'a' });
+    script.step({ is: 'cancel', key: 'a' });
+    script.store();
+    assert.deepEqual(script.sent(), []);
+    assert.equal(script.machine.size, 0);
+    script.send('b');
+    script.lost();
+    script.step({ is: 'cancel', key: 'b' });
+    assert.equal(script.machine.size, 1);
+  });
+
+  it('a failed entry blocks only what names it (S5)', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.send('b', { after: 'a' });
+    script.send('c');
+    assert.deepEqual(script.sent(), ['a:1<0', 'c:2<1']);
+    script.refuse('a', { reason: 'BLOCKED' });
+    script.refuse('c', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
+    assert.deepEqual(script.sent(), ['c:2<0']);
+    script.step({ is: 'retry', key: 'a' });
+    script.store();
+    script.sent();
+    script.commit('c', 1);
+    script.commit('a', 2);
+    assert.deepEqual(script.sent(), ['b:4<3']);
+  });
+
+  it('a restored database: recovers once the lane is quiet, then a new outbox, the old one answered first (S5, G5)', () => {
+    const script = new Script();
+    script.live();
+    for (const key of ['a', 'b']) script.send(key);
+    script.send('x', { conversationId: 'other' });
+    script.sent();
+    script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
+    assert.deepEqual(script.recovers, []);
+    script.refuse('b', { reason: 'TOO_OLD' });
+    assert.deepEqual(script.recovers, ['cnv']);
+    // Sync found b there.
+    script.step({ is: 'appeared', key: 'b', sequence: 9, timeMs: 1 });
+    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
+    script.store();
+    assert.deepEqual(script.settled, ['b']);
+    const [a] = script.transmitted.splice(0);
+    assert.deepEqual(a?.number, { outboxId: 'box-2', clientSeq: 1, after: 0 });
+    assert.equal(a?.key, 'a');
+    // The other conversation's send is still the old outbox's; a new one waits for its answer.
+    script.send('y', { conversationId: 'other' });
+    assert.deepEqual(script.sent(), []);
+    script.step({ is: 'committed', key: 'x', commit: { conversationId: 'other', sequence: 1 } });
+    script.store();
+    const [y] = script.transmitted.splice(0);
+    assert.deepEqual(y?.number, { outboxId: 'box-2', clientSeq: 1, after: 0 });
+  });
+
+  it('recovery cut off is asked for again on the next connection', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
+    script.lost();
+    script.live();
+    assert.deepEqual(script.recovers, ['cnv', 'cnv']);
+  });
+
+  it('what was loaded goes on with its numbers; lanes of a former outbox are forgotten', () => {
+    const script = new Script();
+    const entry = {
+      key: 'a',
+      conversationId: 'cnv',
+      to: 'cnv',
+      action: { is: 'message' as const, content: { text: { body: 'a' } } },
+      queuedTimeMs: script.nowMs,
+    };
+    script.step({
+      is: 'loaded',
+      outboxId: 'box-1',
+      entries: [
+        {
+          ...entry,
+          ordinal: 1,
+          number: { outboxId: 'box-1', clientSeq: 5, after: 4 },
+          body: { message: { text: { body: 'a' } } },
+          isTransmitted: true,
+        },
+        { ...entry, key: 'b', ordinal: 2 },
+      ],
+      lanes: [
+        { conversationId: 'cnv', outboxId: 'box-1', next: 6, lastAccepted: 4 },
+        { conversationId: 'old', outboxId: 'box-0', next: 40, lastAccepted: 39 },
+      ],
+    });
+    script.live();
+    script.send('c', { conversationId: 'old' });
+    assert.deepEqual(script.sent(), ['a:5<4', 'b:6<5', 'c:1<0']);
+  });
+
+  it('a commit of what settled by its row changes nothing', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.step({
+      is: 'appeared',
+      key: 'a',
+      sequence: 1,
+      timeMs: 1,
+      outboxId: 'box-1',
+      clientSeq: 1,
+    });
+    script.commit('a', 1);
+    assert.deepEqual(script.settled, ['a']);
+    script.sent();
+    script.send('b');
+    assert.deepEqual(script.sent(), ['b:2<1']);
+  });
+});
