@@ -20,12 +20,21 @@ export interface LoadEvents {
 
 type Answer = (outcome: 'commit' | 'error' | 'closed', reason: string) => void;
 
+/** The sends of one conversation: numbers taken, the last accepted, how many are unanswered. */
+interface Lane {
+  last: number;
+  accepted: number;
+  pending: number;
+  /** One was refused: those behind it will be too, and new ones wait until all are answered. */
+  isBroken: boolean;
+}
+
 export class LoadClient {
   readonly outboxId: string = randomUUID();
   readonly #events: LoadEvents;
   readonly #answers = new Map<number, Answer>();
   readonly #results = new Map<number, (bytes: Buffer, start: number, end: number) => void>();
-  readonly #numbers = new Map<string, number>();
+  readonly #lanes = new Map<string, Lane>();
   readonly #marks = new Map<string, number>();
   readonly #heads = new Map<string, number>();
   #socket: RawSocket | undefined;
@@ -54,21 +63,23 @@ export class LoadClient {
 
   /** Pipelined: each send names the one before it. */
   send(to: string, text: Buffer, answer: Answer): void {
+    const lane = this.#lanes.get(to) ?? { last: 0, accepted: 0, pending: 0, isBroken: false };
+    this.#lanes.set(to, lane);
+    if (lane.pending === 0) lane.isBroken = false;
+    if (lane.isBroken) return answer('error', 'BEHIND_A_REFUSED_ONE');
     const id = this.#nextId++;
-    const after = this.#numbers.get(to) ?? 0;
-    const clientSeq = after + 1;
-    this.#numbers.set(to, clientSeq);
-    this.#answers.set(id, answer);
+    const after = lane.pending === 0 ? lane.accepted : lane.last;
+    const clientSeq = ++lane.last;
+    lane.pending++;
+    this.#answers.set(id, (outcome, reason) => {
+      lane.pending--;
+      if (outcome === 'commit') lane.accepted = Math.max(lane.accepted, clientSeq);
+      else lane.isBroken = true;
+      answer(outcome, reason);
+    });
+    const clientMessageId = randomUUID();
     this.#socket?.send(
-      sendFrame({
-        id,
-        to,
-        outboxId: this.outboxId,
-        clientSeq,
-        after,
-        clientMessageId: randomUUID(),
-        text,
-      }),
+      sendFrame({ id, to, outboxId: this.outboxId, clientSeq, after, clientMessageId, text }),
     );
   }
 
