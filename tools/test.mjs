@@ -3,7 +3,8 @@
  * machine cannot run is left out by name, and the last lines say so and why.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT, setup } from './setup.mjs';
 
@@ -30,6 +31,8 @@ if (COMPILERS.some((path) => existsSync(path)))
   suite('power', ['dist/tests/system/power/*.sys.test.js'], ['--timeout', '120000']);
 else
   leftOut.push('power cuts: no C compiler on this machine (Debian: apt-get install gcc libc6-dev)');
+if (mayMount()) suite('disk', ['dist/tests/system/disk/*.sys.test.js'], ['--timeout', '120000']);
+else leftOut.push('full disk: only root may mount the small disk that it needs');
 if (CHROMIUM.some((path) => existsSync(path)))
   suite('browser', ['dist/tests/browser/**/*.sys.test.js'], ['--timeout', '120000']);
 else leftOut.push('browser tests: no Chromium on this machine (Debian: apt-get install chromium)');
@@ -39,6 +42,17 @@ process.stdout.write(
   failed.length === 0 ? '\nAll suites passed.\n' : `\nFAILED: ${failed.join(', ')}\n`,
 );
 process.exit(failed.length === 0 ? 0 : 1);
+
+/** Whether a file system may be mounted here: root in a container often may not. */
+function mayMount() {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-mount-'));
+  const quietly = { stdio: 'ignore' };
+  const mount = ['-t', 'tmpfs', '-o', 'size=1m', 'parley-test', folder];
+  const isMounted = spawnSync('mount', mount, quietly).status === 0;
+  if (isMounted) spawnSync('umount', [folder], quietly);
+  rmdirSync(folder);
+  return isMounted;
+}
 
 function suite(name, globs, more = []) {
   if (process.argv.length > 2 && !process.argv.includes(name)) return;
