@@ -51,6 +51,8 @@ async function main(): Promise<void> {
   });
   let isStopping = false;
   const stop = (signal: string): void => {
+    // Ctrl-C below npm arrives twice, from the terminal and from npm; the deadline bounds the end.
+    if (isStopping) return;
     isStopping = true;
     log.info('stopping', { signal });
     setTimeout(() => {
@@ -65,8 +67,8 @@ async function main(): Promise<void> {
       },
     );
   };
-  process.once('SIGTERM', () => stop('SIGTERM'));
-  process.once('SIGINT', () => stop('SIGINT'));
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
   try {
     const { url, webSocketUrl, grpc } = await node.start();
     if (isStopping) return;

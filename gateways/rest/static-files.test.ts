@@ -60,6 +60,7 @@ describe('static files', () => {
     const place = await house.ask('GET /c/cnv_1', { headers: { accept: 'text/html' } });
     assert.match(place.text, /Parley/);
     assert.equal((await house.ask('GET /login', { headers: { accept: 'text/html' } })).status, 200);
+    assert.equal((await house.ask('GET /')).status, 200, 'also for curl');
     assert.equal(
       (await house.ask('GET /missing.js', { headers: { accept: 'text/html' } })).status,
       501,

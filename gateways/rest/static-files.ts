@@ -64,7 +64,8 @@ export class StaticFiles {
       return true;
     }
     // Every other address that a person opens is a place within the one page.
-    if (!isPage || !(request.headers.accept ?? '').includes('text/html')) return false;
+    const isForPeople = path === '/' || (request.headers.accept ?? '').includes('text/html');
+    if (!isPage || !isForPeople) return false;
     const page = await this.#load('index.html');
     if (page === undefined) return false;
     this.#write(request, response, page, false);

@@ -1,9 +1,11 @@
 /** From the first ready line to the last exit code: what an operator sees of a server's life. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, describe, it } from 'mocha';
 import { call } from '../../bench/accounts.ts';
 import { processTree, residentBytes } from '../../bench/machine.ts';
@@ -12,8 +14,10 @@ import { EmbeddedPostgres, type PostgresConnection } from '../../server/embedded
 import { person, type Account } from './conformance/accounts.ts';
 import { closeAfterEach, online, type Speaker } from './conformance/carriers.ts';
 import { isAlive, pause, refusedStart, until } from './life-kit.ts';
+import { readyUrl } from '../../bench/server-process.ts';
 import { ServerUnderTest } from './server-under-test.ts';
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const IDLE_BYTES_MAX = 350 * 1024 * 1024;
 const EXIT_MS_MAX = 10_000;
 const SENDS = 200;
@@ -133,6 +137,7 @@ describe('a server that is told to end (R210, R224; case 31)', () => {
       await replies[10];
       const began = performance.now();
       const ended = server.stop(signal);
+      process.kill(server.pid, signal);
       await until(async () => (await readyStatus()) === 503, 'not ready');
       const told = await stays.until((frame) => frame.drain !== undefined);
       assert.ok((told.drain?.reconnectAfterMs ?? -1) >= 0);
@@ -144,6 +149,20 @@ describe('a server that is told to end (R210, R224; case 31)', () => {
       await server.start();
       await sendAgain(ana, to, await settled(replies));
     });
+
+  it('npm start passes the signal on: the server ends in good order and npm with 0', async () => {
+    await server.stop();
+    const npm = spawn('npm', ['start'], {
+      cwd: ROOT,
+      env: { ...process.env, ...server.settings },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    server.url = await readyUrl(npm);
+    npm.kill('SIGTERM');
+    const [code] = (await once(npm, 'exit')) as [number | null];
+    assert.equal(code, 0);
+    assert.equal(await readyStatus(), 0, 'nobody listens any more');
+  });
 
   it('while it starts: it ends as well, and the next start opens the data', async () => {
     await server.stop();
