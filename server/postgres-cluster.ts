@@ -13,13 +13,14 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ParleyError } from '../core/errors.ts';
 import type { RunAs } from './postgres-account.ts';
 
@@ -101,6 +102,8 @@ export function serverArguments(clusterDir: string, listen: Listen): string[] {
   return ['-D', ownDirectory(clusterDir), ...settings.flatMap(([k, v]) => ['-c', `${k}=${v}`])];
 }
 
+const UNFINISHED = '.new-';
+
 /**
  * Makes the cluster if it is absent. It is made under another name and renamed once complete and
  * synced, so that a crash half-way leaves nothing that a later start would take for a cluster.
@@ -113,13 +116,25 @@ export async function makeCluster(making: ClusterMaking): Promise<void> {
       'BACKEND_UNAVAILABLE',
       `${clusterDir} exists but is not a PostgreSQL cluster (PG_VERSION is missing): ${ADVICE}; if it holds nothing of worth, remove it`,
     );
-  const filling = `${clusterDir}.new`;
-  rmSync(filling, { recursive: true, force: true });
+  // A name of its own: the initdb of a start that was killed may live on and fill the last one.
+  removeUnfinished(clusterDir);
+  const filling = `${clusterDir}${UNFINISHED}${randomBytes(4).toString('hex')}`;
   mkdirSync(filling, { mode: 0o700 });
   chmodSync(filling, 0o700);
   if (making.runAs !== undefined) chownSync(filling, making.runAs.uid, making.runAs.gid);
   await runInitdb(making, filling);
   renameSync(filling, clusterDir);
+}
+
+/** What killed starts left. One that is being filled still is left to the next start. */
+function removeUnfinished(clusterDir: string): void {
+  const names = readdirSync(dirname(clusterDir));
+  for (const name of names.filter((one) => one.startsWith(`${basename(clusterDir)}${UNFINISHED}`)))
+    try {
+      rmSync(join(dirname(clusterDir), name), { recursive: true, force: true });
+    } catch {
+      // ENOTEMPTY: an orphaned initdb is faster; it ends by itself.
+    }
 }
 
 async function runInitdb(making: ClusterMaking, filling: string): Promise<void> {

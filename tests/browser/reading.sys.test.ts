@@ -180,7 +180,7 @@ describe('reading in a browser', () => {
   });
 });
 
-const WHEELS_MAX = 120;
+const WHEELS_MAX = 500;
 
 async function wheelUpUntil(page: Page, isSo: () => Promise<boolean>): Promise<void> {
   await page.mouse.move(700, 400);
