@@ -56,6 +56,16 @@ describe('ids', () => {
       if (i > 0) assert.ok(Buffer.compare(raws[i - 1] as Uint8Array, raw) < 0);
     }
   });
+  it('that are zero but for their slot are nobody’s: what asked for one made the store look without end', () => {
+    const raw = new Uint8Array(16);
+    for (const slot of [0, 1, 0xfff]) {
+      raw[14] = slot >>> 8;
+      raw[15] = slot & 255;
+      assert.throws(() => parseId('cnv', encodeId('cnv', raw), 'to'), /to is not a cnv_ id/);
+    }
+    raw[13] = 1;
+    assert.deepEqual(parseId('cnv', encodeId('cnv', raw), 'to'), raw);
+  });
   it('that are new are UUIDv7 of their time', () => {
     const raw = newRawId(0x0123456789ab);
     assert.match(encodeUuid(raw), /^01234567-89ab-7/);

@@ -73,14 +73,22 @@ export function decodeId(prefix: IdPrefix, text: string): Uint8Array | undefined
   return raw;
 }
 
-/** Raw bytes of an id that a caller sent. Refuses with BAD_ID, naming the field. */
+/**
+ * Raw bytes of an id that a caller sent. Refuses with BAD_ID, naming the field. An id that is zero but
+ * for its slot is nobody's: zero stands for "none", and shards keep their own settings under the others.
+ */
 export function parseId(prefix: IdPrefix, text: string, field: string): Uint8Array {
   const raw = decodeId(prefix, text);
-  if (raw === undefined)
+  if (raw === undefined || isReserved(raw))
     throw new ParleyError('BAD_ID', `${field} is not a ${prefix}_ id of 26 base32 characters`, {
       field,
     });
   return raw;
+}
+
+function isReserved(raw: Uint8Array): boolean {
+  for (let i = 0; i < SLOT_AT; i++) if (raw[i] !== 0) return false;
+  return true;
 }
 
 const UUID_CHARACTERS = 36;
@@ -146,6 +154,9 @@ export function directConversationRaw(a: Uint8Array, b: Uint8Array): Uint8Array 
 export function groupConversationRaw(creator: Uint8Array, requestId: Uint8Array): Uint8Array {
   return derived('parley.group.v1\0', creator, requestId);
 }
+
+/** Where the two bytes begin that hold an id's slot. */
+const SLOT_AT = 14;
 
 /** Slot of a user's or conversation's id: its last 12 bits. Fixed for ever. */
 export function slotOf(raw: Uint8Array): number {

@@ -23,7 +23,13 @@ import {
   ListRowsRequestSchema,
   ListRowsResponseSchema,
 } from '../../proto/gen/parley/client/v1/messages_pb.ts';
-import { BROKER_SERVICE, refusalOf, serviceError, type Received } from './grpc-calls.ts';
+import {
+  BROKER_SERVICE,
+  refusalOf,
+  refuseStream,
+  serviceError,
+  type Received,
+} from './grpc-calls.ts';
 import { publish, type PublishParts } from './publish.ts';
 import type { Subscriptions } from './subscribe.ts';
 
@@ -59,15 +65,13 @@ export class BrokerServer implements Metered {
     this.#server.addService(BROKER_SERVICE, {
       Publish: (stream: Parameters<typeof publish>[0]) =>
         this.#admit(stream.metadata, ['broker', 'act_as'], (error) =>
-          error === undefined
-            ? publish(stream, this.#options)
-            : stream.destroy(serviceError(error)),
+          error === undefined ? publish(stream, this.#options) : refuseStream(stream, error),
         ),
       Subscribe: (stream: Parameters<Subscriptions['open']>[0]) =>
         this.#admit(stream.metadata, ['broker'], (error) =>
           error === undefined
             ? this.#options.subscriptions.open(stream)
-            : stream.destroy(serviceError(error)),
+            : refuseStream(stream, error),
         ),
       Read: (
         call: ServerUnaryCall<Received<ReadRequest>, Fields<ReadResponse>>,

@@ -2,6 +2,7 @@
  * broker.v1 as grpc-js sees it: method definitions with the contract's own codec, errors in gRPC's
  * form. A refusal's reason travels as a `parley.v1.ErrorInfo` in the standard details trailer.
  */
+import type { EventEmitter } from 'node:events';
 import { Metadata, status, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
 import type { Message } from '@bufbuild/protobuf';
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
@@ -92,6 +93,14 @@ export function refusalOf(error: unknown): ParleyError {
           ? 'BAD_FIELD'
           : 'MALFORMED';
   return new ParleyError(reason, error.message, { field: error.path }, { cause: error });
+}
+
+/**
+ * Ends a streaming call with a refusal. grpc-js sends the status when `error` is emitted; a stream
+ * that is destroyed never ends for its caller.
+ */
+export function refuseStream(stream: EventEmitter, error: ParleyError): void {
+  stream.emit('error', serviceError(error));
 }
 
 /** Ends a call with a refusal. */

@@ -1,6 +1,7 @@
 /**
- * Broker.Publish: sends on behalf of users, answered in the order of the requests, exactly one each.
- * At most PUBLISH_IN_FLIGHT are under way; then the stream is not read, and HTTP/2 holds it back.
+ * Broker.Publish: sends on behalf of users, proposed and answered in the order of the requests,
+ * exactly one answer each. At most PUBLISH_IN_FLIGHT are under way, or answers that nobody takes; then
+ * the stream is not read, and HTTP/2 holds it back.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { ParleyError } from '../../core/errors.ts';
@@ -28,24 +29,45 @@ export interface PublishParts {
 
 type PublishStream = ServerDuplexStream<Received<PublishRequest>, Fields<PublishResponse>>;
 
+interface Place {
+  answer: Fields<PublishResponse> | undefined;
+}
+
+/** undefined = it was refused before it came to that. */
+type Proposal = (() => void) | undefined;
+
 export function publish(stream: PublishStream, parts: PublishParts): void {
   // Answers wait here until everything before them has been answered.
-  const order: { answer: Fields<PublishResponse> | undefined }[] = [];
+  const order: Place[] = [];
+  // Sends whose users are being looked up, and those behind them, in order.
+  const lookups: { proposal: Proposal; isKnown: boolean }[] = [];
   let hasEnded = false;
   const release = (): void => {
-    while (order[0]?.answer !== undefined) stream.write(order.shift()?.answer ?? {});
-    if (order.length < PUBLISH_IN_FLIGHT) stream.resume();
+    let isTaken = !stream.writableNeedDrain;
+    while (isTaken && order[0]?.answer !== undefined)
+      isTaken = stream.write(order.shift()?.answer ?? {});
+    if (isTaken && order.length < PUBLISH_IN_FLIGHT) stream.resume();
     if (hasEnded && order.length === 0) stream.end();
   };
+  const proposeKnown = (): void => {
+    while (lookups[0]?.isKnown === true) lookups.shift()?.proposal?.();
+  };
   stream.on('data', (request: Received<PublishRequest>) => {
-    const place: (typeof order)[number] = { answer: undefined };
+    const place: Place = { answer: undefined };
     order.push(place);
     if (order.length >= PUBLISH_IN_FLIGHT) stream.pause();
-    one(request, parts, (answer) => {
+    const lookup: (typeof lookups)[number] = { proposal: undefined, isKnown: false };
+    lookups.push(lookup);
+    const answered = (answer: Fields<PublishResponse>): void => {
       place.answer = answer;
       release();
+    };
+    one(request, parts, answered, (proposal) => {
+      Object.assign(lookup, { proposal, isKnown: true });
+      proposeKnown();
     });
   });
+  stream.on('drain', release);
   stream.on('end', () => {
     hasEnded = true;
     release();
@@ -58,10 +80,15 @@ function one(
   request: Received<PublishRequest>,
   parts: PublishParts,
   done: (answer: Fields<PublishResponse>) => void,
+  looked: (proposal: Proposal) => void,
 ): void {
   const refuse = (error: ParleyError): void => done(publishError(error));
+  const refuseUnasked = (error: ParleyError): void => {
+    looked(undefined);
+    refuse(error);
+  };
   try {
-    if (request instanceof ParleyError) return refuse(request);
+    if (request instanceof ParleyError) return refuseUnasked(request);
     if (request.send === undefined)
       throw new ParleyError('BAD_FIELD', 'send is missing', { field: 'send' });
     const caller = callerOf(request.as);
@@ -74,10 +101,12 @@ function one(
       );
     const asked = send.peer === undefined ? [caller.user] : [caller.user, send.peer];
     parts.users.unknown(asked, (outcome) =>
-      outcome instanceof ParleyError ? refuse(outcome) : commit(outcome.length > 0),
+      outcome instanceof ParleyError
+        ? refuseUnasked(outcome)
+        : looked(() => commit(outcome.length > 0)),
     );
   } catch (error) {
-    refuse(refusalOf(error));
+    refuseUnasked(refusalOf(error));
   }
 }
 

@@ -22,7 +22,7 @@ import {
   type ListRowsResponse,
 } from '../../proto/gen/parley/client/v1/messages_pb.ts';
 import type { StoreLink } from '../store-link.ts';
-import { serviceError, type Received } from './grpc-calls.ts';
+import { refuseStream, type Received } from './grpc-calls.ts';
 
 export const SUBSCRIPTIONS_MAX = 1000;
 const PAGE = 200;
@@ -66,7 +66,7 @@ export class Subscriptions {
         stream.on(event, () => this.#remove(subscriber));
       subscriber.start();
     } catch (error) {
-      stream.destroy(serviceError(toParleyError(error)));
+      refuseStream(stream, toParleyError(error));
     }
   }
 
@@ -153,14 +153,14 @@ class Subscriber {
   #read(followed: Followed): void {
     if (this.#isStopped || this.#isFull || followed.isReading) return;
     followed.isReading = true;
-    const cursor =
-      followed.through === undefined
-        ? undefined
-        : { epoch: followed.epoch, sequence: followed.through };
+    const { through, epoch } = followed;
+    // Nothing was read yet, whatever the epoch is: from the first row on.
+    const isFromFirst = through === 0 && epoch === 0;
+    const cursor = through === undefined || isFromFirst ? undefined : { epoch, sequence: through };
     // Without a cursor only the head is wanted: one row from the start tells it.
     const request: Fields<ListRowsRequest> = {
       conversationId: followed.conversationId,
-      limit: followed.through === undefined ? 1 : PAGE,
+      limit: through === undefined ? 1 : PAGE,
       cursor,
     };
     this.#link.query(
@@ -184,7 +184,14 @@ class Subscriber {
       const { conversationId, epoch, head } = followed;
       this.#say({ rows: { conversationId, epoch, head, rows: page.rows } });
     }
-    if (followed.through < followed.head && page.rows.length > 0) return this.#read(followed);
+    // A row that was pushed while this page was read may not be in it.
+    const isBehind = page.rows.length > 0 || followed.head > page.head;
+    if (followed.through < followed.head && isBehind) return this.#read(followed);
+    this.#caughtUp(followed);
+  }
+
+  /** Says so once, when all have taken their first look. */
+  #caughtUp(followed: Followed): void {
     followed.isCaughtUp = true;
     if (this.#saidCaughtUp || [...this.#byKey.values()].some((one) => !one.isCaughtUp)) return;
     this.#saidCaughtUp = true;
@@ -202,10 +209,11 @@ class Subscriber {
     } else if (error.code === 'unavailable' || error.code === 'deadline_exceeded')
       setTimeout(() => this.#read(followed), RETRY_MS);
     else if (error.reason === 'CONVERSATION_UNKNOWN') {
-      // Nothing was written yet: its first row will come as a push.
+      // Nothing was written yet: its first row will come as a push, or has while this was read.
       followed.through ??= 0;
-      followed.isCaughtUp = true;
-    } else this.#stream.destroy(serviceError(error));
+      if (followed.head > followed.through) return this.#read(followed);
+      this.#caughtUp(followed);
+    } else refuseStream(this.#stream, error);
   }
 
   #say(response: Fields<SubscribeResponse>): void {

@@ -3,7 +3,7 @@
  * without the log is judged here; a refusal by facts outside the log becomes a veto inside the
  * command, so that a repeated send still gets its original commit (CONTRACT §3 G5).
  */
-import { utf8 } from '../../core/bytes.ts';
+import { isZero, utf8 } from '../../core/bytes.ts';
 import { encodeSend, NO_ID, SEND_FLAG } from '../../core/command.ts';
 import { ParleyError, type Reason } from '../../core/errors.ts';
 import { decodeUuid } from '../../core/ids.ts';
@@ -104,6 +104,8 @@ function checkNumbers(request: SendRequest, hasOutbox: boolean): void {
 
 function uuid(text: string, field: string): Uint8Array {
   const raw = decodeUuid(text);
-  if (raw === undefined) throw new ParleyError('BAD_ID', `${field} is not a UUID`, { field });
+  // The nil UUID stands for "none" in commands and rows.
+  if (raw === undefined || isZero(raw))
+    throw new ParleyError('BAD_ID', `${field} is not a UUID`, { field });
   return raw;
 }
