@@ -15,7 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { homedir, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -39,7 +39,13 @@ const SKIPPED = new Set(['node_modules', 'dist', 'dist-test', 'data']);
 export function setup({ quiet = false } = {}) {
   const say = (text) => quiet || process.stderr.write(`${text}\n`);
   checkNode();
-  mkdirSync(join(ROOT, '.parley'), { recursive: true });
+  try {
+    mkdirSync(join(ROOT, '.parley'), { recursive: true });
+  } catch (error) {
+    fail(
+      `${ROOT} cannot be written to (${error.code}): the first start installs and compiles there.`,
+    );
+  }
   step(
     'packages',
     hashFiles([
@@ -116,7 +122,7 @@ function npm(args) {
   // A read-only home must not stop the set-up: npm's cache then goes to the temporary directory.
   const env = { ...process.env, npm_config_loglevel: 'error' };
   if (!isWritable(env.npm_config_cache ?? join(homedir(), '.npm')) && !isWritable(homedir()))
-    env.npm_config_cache = join(tmpdir(), 'parley-npm-cache');
+    env.npm_config_cache = join(tmpdir(), `parley-npm-cache-${userInfo().uid}`);
   run(process.platform === 'win32' ? 'npm.cmd' : 'npm', args, ROOT, env);
 }
 

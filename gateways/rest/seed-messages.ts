@@ -89,7 +89,7 @@ export class SeedMessages {
     return {
       status: 200,
       json: {
-        messages: await this.#columns(shown, conversation, context),
+        messages: await this.#columns(shown.filter(isWritten), conversation, context),
         unread_count: unreadOf(conversation),
       },
     };
@@ -171,7 +171,7 @@ export class SeedMessages {
     const isWhole = after > 0 ? found.length < limit : head <= limit;
     const last = after > 0 ? numberOf(found.at(-1)?.['sequence']) : limit;
     return {
-      messages: found.filter((message) => isOthers(message, context)),
+      messages: found.filter((message) => isOthers(message, context) && isWritten(message)),
       // Own messages and control rows need no delivery, but are passed by.
       through: isWhole ? head : last,
     };
@@ -273,6 +273,12 @@ function messageOf(fields: Fields): Fields {
 
 function isOthers(message: Json, context: Context): boolean {
   return message['senderUserId'] !== callerOf(context).userId;
+}
+
+/** Not one of the rows by which the server tells of a group: their columns have no place for those. */
+function isWritten(message: Json): boolean {
+  const content = objectOf(message['content']);
+  return !['created', 'member', 'update'].some((kind) => kind in content);
 }
 
 function unreadOf(conversation: Json): number {

@@ -21,6 +21,7 @@ export class ServerUnderTest {
   readonly #env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
   #log = '';
+  #readyLine = '';
   url = '';
 
   constructor(options: ServerUnderTestOptions = {}) {
@@ -29,6 +30,11 @@ export class ServerUnderTest {
 
   get pid(): number {
     return this.#child?.pid ?? 0;
+  }
+
+  /** What it wrote to standard output. */
+  get readyLine(): string {
+    return this.#readyLine;
   }
 
   /** What the server wrote to standard error since it was started last. */
@@ -69,6 +75,10 @@ export class ServerUnderTest {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
+    this.#readyLine = '';
+    child.stdout?.on('data', (bytes: Buffer) => {
+      this.#readyLine += bytes.toString();
+    });
     child.stderr?.on('data', (bytes: Buffer) => {
       this.#log = (this.#log + bytes.toString()).slice(-64 * 1024);
     });
