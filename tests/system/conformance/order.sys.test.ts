@@ -282,8 +282,10 @@ describe('conformance of order and sync', () => {
       const delta = await anna.do('Sync.ListConversations', { since: page.syncToken });
       const moved = delta.conversations.map(({ conversationId, head }) => [conversationId, head]);
       assert.deepEqual(Object.fromEntries(moved), { [last]: 2, [newest]: 2 });
+      // Groups made within one millisecond have no order: the newest may not have come first.
+      const inDelta = new Set([last, newest]);
       for (const { conversationId } of groups)
-        assert.ok(seen.has(conversationId) || conversationId === last);
+        assert.ok(seen.has(conversationId) || inDelta.has(conversationId), 'each in one of them');
     }
   });
 });
