@@ -56,6 +56,36 @@ describe('conversation log', () => {
     );
   });
 
+  it('an own send that stands in a hole by its commit alone is read anew: it may have changed (S7)', () => {
+    const cnv = log();
+    const ctx = context();
+    cnv.takeRows(rows(row(1), row(2)), ctx);
+    cnv.takeCommitted({ ...row(8), senderUserId: ME }, ctx.held);
+    cnv.takeSync(
+      {
+        messages: [row(12), row(13)],
+        hole: { after: 2, before: 12 },
+        cursor: { epoch: 1, sequence: 13 },
+      },
+      { asked: 2, isLast: true },
+      ctx,
+    );
+    assert.deepEqual(cnv.ranges, [
+      { from: 1, through: 2 },
+      { from: 12, through: 13 },
+    ]);
+  });
+
+  it('an erased row may have been an edit: only a page says whether a message stands there', () => {
+    const cnv = log();
+    const ctx = context();
+    const { body: _body, ...erased } = row(2);
+    const outcome = cnv.takeRows(rows(row(1), erased), ctx);
+    assert.equal(ctx.held.has(2), false);
+    assert.equal(outcome.needsPage, 2);
+    assert.equal(cnv.cursor, 2);
+  });
+
   it('what waits aside is bounded (S14)', () => {
     const cnv = log();
     const ctx = context();

@@ -274,10 +274,11 @@ export class ConversationLog {
     const held = context.messages.get(row.sequence);
     this.head = Math.max(this.head, row.sequence);
     if (isControl(body)) this.#control(whole, context, outcome);
-    else if (isMine && body === undefined && held === undefined) {
-      // A stub whose content nothing here knows any more: not loaded, so the page brings it.
+    else if (body === undefined && held === undefined) {
+      // A stub whose content nothing here knows any more, or an erased row, of which only the page
+      // says whether it was a message: not loaded, so the page brings it.
       outcome.needsPage = row.sequence;
-      outcome.own.push(whole);
+      if (isMine) outcome.own.push(whole);
       this.#moveHead(row, undefined, isMine, context.me);
       return;
     } else {
@@ -374,6 +375,9 @@ export class ConversationLog {
     const through = answer.cursor?.sequence ?? this.cursor;
     const hole = answer.hole;
     const from = hole?.before ?? o.asked + 1;
+    // Own sends stand there by their commits alone: what changed them since is not in `changed`.
+    if (hole !== undefined)
+      this.ranges = [...cutAbove(this.ranges, o.asked), ...cutBelow(this.ranges, from)];
     this.ranges = addSpan(this.ranges, { from: Math.max(from, this.first), through });
     this.epoch = answer.cursor?.epoch ?? this.epoch;
     if (through > this.cursor) this.#jump(through);

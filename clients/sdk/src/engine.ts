@@ -210,9 +210,10 @@ export class Engine implements Core {
     if (life !== this.#life) return;
     if (first?.user !== undefined) this.user.set(first.user);
     this.#took(first?.logs ?? []);
-    for (const group of this.#own.groups.values()) this.#adoptGroup(group);
+    // Before the groups that wait to be made: holding their sends makes lanes, which need its id.
     await this.outbox.load();
     if (life !== this.#life) return;
+    for (const group of this.#own.groups.values()) this.#adoptGroup(group);
     this.#isRunning = true;
     this.connection.note({ saved: this.#store.isSaved, readOnly: false, follower: false });
     this.#changedAll();

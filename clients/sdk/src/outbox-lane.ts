@@ -55,6 +55,12 @@ export class OutboxLane {
       .length;
   }
 
+  /** A number that an entry of the outbox carries: no other may get it. */
+  taken(number: { readonly outboxId: string; readonly clientSeq: number }): void {
+    if (number.outboxId !== this.lane.outboxId || number.clientSeq < this.lane.next) return;
+    this.lane = { ...this.lane, next: number.clientSeq + 1 };
+  }
+
   /** A send of this outbox was accepted under this number, however that became known. */
   accepted(number: { readonly outboxId: string; readonly clientSeq: number }): void {
     const known = this.#accepted.get(number.outboxId) ?? 0;

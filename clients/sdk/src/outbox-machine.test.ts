@@ -345,6 +345,29 @@ describe('outbox machine', () => {
     assert.deepEqual(script.sent(), ['a:5<4', 'b:6<5', 'c:1<0']);
   });
 
+  it('a lane stored before its newest number was taken gives that number to nobody else', () => {
+    const script = new Script();
+    const entry = {
+      ordinal: 1,
+      key: 'a',
+      conversationId: 'cnv',
+      to: 'cnv',
+      action: { is: 'message' as const, content: { text: { body: 'a' } } },
+      queuedTimeMs: script.nowMs,
+      number: { outboxId: 'box-1', clientSeq: 5, after: 4 },
+      isTransmitted: true,
+    };
+    script.step({
+      is: 'loaded',
+      outboxId: 'box-1',
+      entries: [entry],
+      lanes: [{ conversationId: 'cnv', outboxId: 'box-1', next: 5, lastAccepted: 4 }],
+    });
+    script.live();
+    script.send('b');
+    assert.deepEqual(script.sent(), ['a:5<4', 'b:6<5']);
+  });
+
   it('a commit of what settled by its row changes nothing', () => {
     const script = new Script();
     script.live();

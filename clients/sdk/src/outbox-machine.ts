@@ -197,7 +197,11 @@ export class OutboxMachine {
     for (const lane of event.lanes)
       if (lane.outboxId === event.outboxId)
         this.#lanes.set(lane.conversationId, new OutboxLane(lane));
-    for (const entry of event.entries) this.#hold(entry, 'queued');
+    for (const entry of event.entries) {
+      this.#hold(entry, 'queued');
+      // What settled an older send may have written the lane as it was before this one's number.
+      if (entry.number !== undefined) this.#lane(entry.conversationId).taken(entry.number);
+    }
     return 'all';
   }
 

@@ -423,6 +423,29 @@ describe('sending', () => {
     assert.equal(again.client.conversations({ filter: 'groups' }).get().total, 1);
   });
 
+  it('a group made offline and sent to after a reload numbers its sends in this outbox (S5)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    world.server.onRequest = (frame) =>
+      frame.call === undefined ? undefined : { error: { reason: 'OVERLOADED', retryAfterMs: 500 } };
+    const { id } = ana.client.createGroup({ name: 'Crew', members: [BO] });
+    await world.advance(100);
+    ana.crash();
+    const again = await world.started(ANA, { store: ana.store });
+    const ref = again.client.conversation(id).send(say('one'));
+    const outboxes: (string | undefined)[] = [];
+    world.server.onRequest = (frame) => {
+      if (frame.send !== undefined) outboxes.push(frame.send.outboxId);
+      return undefined;
+    };
+    await world.advance(10_000);
+    assert.equal((await ref.accepted).sequence, 2);
+    assert.deepEqual(
+      outboxes.map((outbox) => outbox?.length),
+      [36],
+    );
+  });
+
   it('sends of a group that was refused stay, and say so', async () => {
     const world = new World();
     const ana = await world.started(ANA);

@@ -119,7 +119,7 @@ export class SyncMachine {
   readonly logs: Map<ConversationId, ConversationLog> = new Map();
   readonly #ports: SyncPorts;
   #syncToken = '';
-  /** Conversations seen since a whole listing began; undefined = none is under way. */
+  /** Conversations seen since a whole listing was owed, by page or by push; undefined = none is. */
   #listed: Set<ConversationId> | undefined;
   #isListOwed = false;
 
@@ -237,9 +237,10 @@ export class SyncMachine {
   }
 
   #ready(ready: Ready, outcome: SyncOutcome): void {
-    this.#listed = undefined;
     // Resumed: everything that changed since the stored token is on its way, whatever was owed before.
     this.#isListOwed = ready.resumed !== true;
+    // What is pushed from now on may be younger than the list, which must not take it away again.
+    this.#listed = this.#isListOwed ? new Set() : undefined;
     if (this.#isListOwed) outcome.needsList = true;
   }
 
@@ -281,6 +282,7 @@ export class SyncMachine {
   #gap(gap: NonNullable<ServerFrame['gap']>, outcome: SyncOutcome): void {
     if (gap.scope === 'all') {
       this.#isListOwed = true;
+      this.#listed ??= new Set();
       outcome.needsList = true;
       return;
     }

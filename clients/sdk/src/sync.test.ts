@@ -25,6 +25,18 @@ describe('sync', () => {
     assert.deepEqual(texts(timeline), [`hi from ${BO}`, 'while away']);
   });
 
+  it('what is pushed while the list is read is not taken away by it, though it is not in it (S7)', async () => {
+    const world = new World();
+    world.server.onRequest = (frame) => {
+      if (frame.call?.method !== 'Sync.ListConversations') return undefined;
+      world.server.say(world.server.direct(ANA, BO), BO, 'hi');
+      return { result: { syncToken: 't1' } };
+    };
+    const ana = await world.started(ANA);
+    assert.equal(ana.client.conversations({ filter: 'all' }).get().total, 1);
+    assert.equal(ana.client.direct(BO).info.get().role, 'member');
+  });
+
   it('the cache is shown before any network: list and rows at once (law 3, S13)', async () => {
     const world = new World();
     const ana = await world.started(ANA);
