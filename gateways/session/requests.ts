@@ -46,8 +46,9 @@ export class Requests {
   #unanswered = 0;
   readonly #lanes = new Map<string, Lane>();
   #marks: MarkMerger | undefined;
-  /** When the marks of the last five minutes are said once more. */
+  /** When the marks that left since the last time are said once more. */
   #repeatDueMs = Infinity;
+  #repeatedMs = -Infinity;
   /** Outboxes this connection sends from: their rows come back without bodies. */
   readonly #outboxes: Uint8Array[] = [];
   /** Names of sends without an outbox whose rows have not passed yet. */
@@ -137,14 +138,15 @@ export class Requests {
   repeatMarksWhenDue(nowMs: number): void {
     if (nowMs < this.#repeatDueMs) return;
     this.#repeatDueMs = Infinity;
-    this.repeatMarks(nowMs);
+    this.repeatMarks();
+    this.#repeatedMs = nowMs;
   }
 
   /** Says the recent marks once more: what was under way on a Link that broke is lost. */
-  repeatMarks(nowMs: number): void {
+  repeatMarks(): void {
     if (this.#marks === undefined) return;
     const { user } = this.#caller();
-    for (const command of this.#marks.toldSince(nowMs - CHECK_INTERVAL_MS, user))
+    for (const command of this.#marks.toldSince(this.#repeatedMs, user))
       this.#emit({ is: 'mark', command });
   }
 

@@ -223,7 +223,7 @@ export class Session {
   resync(nowMs: number): void {
     if (this.#phase !== 'live') return;
     const { progress, requests } = this.#parts();
-    requests.repeatMarks(nowMs);
+    requests.repeatMarks();
     progress.resync(nowMs);
   }
 
