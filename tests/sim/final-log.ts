@@ -6,7 +6,7 @@ import type { StoreReads } from '../../broker/runtime/contract.ts';
 import { codecOf } from '../../proto/codec.ts';
 import { ContentSchema } from '../../proto/gen/parley/v1/content_pb.ts';
 import type { FinalLog, FinalRow } from '../checker/history.ts';
-import { contentDigest, count, list, object, text, texts, type Json } from './wire.ts';
+import { contentDigest, list, object, text, texts, type Json } from './wire.ts';
 
 const contents = codecOf(ContentSchema);
 const ROWS_MAX = 1_000_000;
@@ -14,6 +14,8 @@ const ROWS_MAX = 1_000_000;
 export interface TrueRow extends FinalRow {
   readonly isCountable: boolean;
   readonly isMessage: boolean;
+  /** Of an edit or a delete: what it was aimed at. */
+  readonly target: number;
   readonly body: Json;
 }
 
@@ -92,7 +94,7 @@ export function unreadOf(log: TrueConversation, userId: string, readThrough: num
 /** Messages by sequence as they stand. */
 export function messagesOf(log: TrueConversation): Map<number, TrueMessage> {
   const messages = new Map<number, TrueMessage>();
-  for (const { sequence, body, isMessage } of log.rows) {
+  for (const { sequence, body, isMessage, target: aimedAt } of log.rows) {
     const message = object(body['message']);
     if (isMessage)
       messages.set(sequence, {
@@ -100,13 +102,13 @@ export function messagesOf(log: TrueConversation): Map<number, TrueMessage> {
         isDeleted: false,
         editCount: 0,
       });
-    const change = object(body['edit'] ?? body['delete']);
-    const target = messages.get(count(object(change['target'])['sequence']));
+    const change = object(body['edit']);
+    const target = messages.get(aimedAt);
     if (target === undefined || target.isDeleted) continue;
     if ('edit' in body) {
       target.text = text(object(object(change['message'])['text'])['body']);
       target.editCount++;
-    } else target.isDeleted = true;
+    } else if ('delete' in body) target.isDeleted = true;
   }
   return messages;
 }
@@ -126,6 +128,7 @@ function trueRow(row: RowView): TrueRow {
     server: isServer,
     isCountable: row.has(ROW_FLAG.countable),
     isMessage: row.bodyKind === BODY_KIND.message,
+    target: row.target,
     body,
   };
 }

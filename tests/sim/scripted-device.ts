@@ -700,6 +700,7 @@ const EXPECTED: ReadonlySet<string> = new Set([
   'CONVERSATION_CLOSED',
   'TARGET_DELETED',
   'MESSAGE_UNKNOWN',
+  'EDIT_WINDOW_PASSED',
 ]);
 
 function isFinal(reason: string): boolean {

@@ -37,6 +37,8 @@ export interface Swarm {
   readonly seed: number;
   readonly users: number;
   readonly devicesEach: number;
+  /** Of them, by chance: users who also have a device with the SDK. */
+  readonly sdkShare: number;
   readonly gateways: number;
   /** Things that people do. */
   readonly acts: number;
@@ -63,6 +65,7 @@ export function swarmOf(seed: number, chance: Chance, acts: number): Swarm {
     seed,
     users: chance.between(2, 5),
     devicesEach: chance.between(1, 2),
+    sdkShare: chance.pick([0, 0.5, 1]),
     gateways: chance.between(1, 2),
     acts,
     chaosMs,

@@ -38,12 +38,8 @@ export function contentDigest(body: unknown): string {
   if ('edit' in content) {
     const edit = object(content['edit']);
     const said = text(object(object(edit['message'])['text'])['body']);
-    return digest(`edit ${targetOf(edit)} ${said}`);
+    return digest(`edit ${said}`);
   }
-  if ('delete' in content) return digest(`delete ${targetOf(object(content['delete']))}`);
+  if ('delete' in content) return digest('delete');
   return '';
-}
-
-function targetOf(holder: Json): number {
-  return count(object(holder['target'])['sequence']);
 }

@@ -16,10 +16,13 @@ import { readConversation, type TrueConversation } from './final-log.ts';
 import { isBehind, judge, type Listed } from './judgement.ts';
 import { People } from './people.ts';
 import { ScriptedDevice } from './scripted-device.ts';
+import { SdkDevice } from './sdk-device.ts';
+import { judgeSdk, shownBy } from './sdk-judgement.ts';
+import { SdkPeople } from './sdk-people.ts';
 import type { Fault, Swarm } from './swarm.ts';
 import { VirtualAccounts, type Account } from './virtual-accounts.ts';
 import { VirtualGateway, VirtualNode, type NodeParts } from './virtual-node.ts';
-import { VirtualSocket } from './virtual-socket.ts';
+import { VirtualSocket, type DeviceSocketEvents } from './virtual-socket.ts';
 import { VirtualTime, type Scope } from './virtual-time.ts';
 import { list, object, text, type Json } from './wire.ts';
 
@@ -48,7 +51,9 @@ export class World {
   readonly accounts: VirtualAccounts;
   readonly users: Account[] = [];
   readonly devices: ScriptedDevice[] = [];
+  readonly sdks: SdkDevice[] = [];
   readonly people: People;
+  readonly sdkPeople: SdkPeople;
   readonly node: VirtualNode;
   readonly gateways: VirtualGateway[] = [];
   readonly events: HistoryEvent[] = [];
@@ -60,13 +65,14 @@ export class World {
   #isDiskGuilty = false;
   #isHealed = false;
   #messages = 0;
-  /** Some gateway lost its Link and lived on: rows of the gap come before the gap is announced. */
+  /** Some gateway lost its Link or fell behind, and lived on: rows come before the gap is announced. */
   haveLinksBroken = false;
   #storeEnds = 0;
 
   constructor(swarm: Swarm, trace?: (line: string) => void) {
     this.swarm = swarm;
     this.trace = trace;
+    this.haveLinksBroken = swarm.node.linkWindowBytes < 1 << 20;
     this.chance = new Chance(swarm.seed).fork('world');
     this.#here = this.time.scope('world');
     this.time.onThrow = (error, scope) =>
@@ -86,8 +92,10 @@ export class World {
     for (let i = 0; i < swarm.gateways; i++)
       this.gateways.push(new VirtualGateway(parts, this.node, `gateway-${i}`));
     for (let i = 0; i < swarm.users; i++) this.users.push(this.accounts.signUp(`user${i}`));
-    for (const account of this.users)
+    for (const account of this.users) {
       for (let i = 0; i < swarm.devicesEach; i++) this.#addDevice(account, i);
+      if (this.chance.is(swarm.sdkShare)) this.#addSdk(account);
+    }
     this.people = new People({
       chance: this.chance.fork('people'),
       accounts: this.users,
@@ -95,13 +103,20 @@ export class World {
       nowMs: () => this.time.nowMs,
       broken: (what) => this.broken(what),
     });
+    this.sdkPeople = new SdkPeople({
+      chance: this.chance.fork('sdk-people'),
+      accounts: this.users,
+      groups: this.people.groups,
+      deleted: this.people.deleted,
+      nowMs: () => this.time.nowMs,
+    });
   }
 
   async run(): Promise<Outcome> {
     const { swarm } = this;
     this.begin();
     for (let i = 0; i < swarm.acts; i++)
-      this.#here.after(this.chance.unit() * swarm.chaosMs, () => this.people.act());
+      this.#here.after(this.chance.unit() * swarm.chaosMs, () => this.act());
     for (const fault of swarm.faults) this.#here.after(fault.atMs, () => this.inflict(fault));
     await this.time.runUntil(swarm.chaosMs, () => this.violations.length > 20);
     this.heal();
@@ -113,6 +128,13 @@ export class World {
     this.node.start();
     for (const gateway of this.gateways) gateway.start();
     for (const device of this.devices) device.start();
+    for (const sdk of this.sdks) sdk.start();
+  }
+
+  act(): void {
+    const share = this.sdks.length / (this.sdks.length + this.devices.length);
+    if (this.chance.is(share)) this.sdkPeople.act(this.chance.pick(this.sdks));
+    else this.people.act();
   }
 
   /** Everything that was broken works again, from now on. */
@@ -129,6 +151,10 @@ export class World {
     }
     if (!this.node.isAlive) this.node.start();
     for (const device of this.devices) device.wake();
+    for (const sdk of this.sdks) {
+      if (!sdk.isAlive) sdk.start();
+      sdk.hear('online');
+    }
   }
 
   /** Waits until everybody is where he must end up; says who is not. */
@@ -158,9 +184,14 @@ export class World {
     for (const gateway of this.gateways) gateway.start();
     await this.time.runUntil(this.time.nowMs + 60_000, () => this.node.store !== undefined);
     const after = await this.readAll();
-    await this.time.runUntil(this.time.nowMs + 60_000, () =>
-      this.devices.every((d) => d.isSettled),
-    );
+    const all = [...this.devices, ...this.sdks];
+    const untilMs = this.time.nowMs + 60_000;
+    while (this.time.nowMs < untilMs && !all.every((device) => device.isSettled))
+      await this.time.runUntil(this.time.nowMs + CONVERGE_LOOK_MS);
+    // Receipts and counts follow the rows.
+    await this.time.runUntil(this.time.nowMs + QUIET_MS);
+    // Marks that were lost with the power come again with the devices: read anew.
+    await this.#judgeSdks(await this.readAll());
     const listed = await this.#listAll(after);
     const directories = await this.#directories();
     judge({ world: this, before, after, listed, directories });
@@ -171,6 +202,18 @@ export class World {
       digest: this.#hash.digest('hex').slice(0, 16),
       counts: this.#counts(after),
     };
+  }
+
+  async #judgeSdks(logs: readonly TrueConversation[]): Promise<void> {
+    for (const sdk of this.sdks) {
+      const { client } = sdk;
+      if (client === undefined) this.broken(`${sdk.name} does not run`);
+      else
+        await this.whileTimePasses(async () => {
+          const shown = await shownBy(client, logs, sdk);
+          judgeSdk(sdk, logs, shown, (what) => this.broken(what));
+        });
+    }
   }
 
   broken(what: string): void {
@@ -209,9 +252,11 @@ export class World {
         return chance.pick(this.gateways).link?.stall(chance.between(50, 4000));
       case 'socket-cut':
       case 'socket-silent':
-        return chance.pick(this.devices).socket?.cut(fault.kind === 'socket-silent');
+        return chance
+          .pick([...this.devices, ...this.sdks])
+          .socket?.cut(fault.kind === 'socket-silent');
       case 'slow-reader': {
-        const { socket } = chance.pick(this.devices);
+        const { socket } = chance.pick([...this.devices, ...this.sdks]);
         socket?.stall(chance.between(200, 8000));
         this.#here.after(chance.between(500, 10_000), () => socket?.stall(0));
         return;
@@ -310,29 +355,57 @@ export class World {
         events: this.events,
         broken: (what) => this.broken(what),
         idOf: (to) => idOf(account.user, to),
-        open: (events) => {
-          const alive = this.gateways.filter(({ isAlive }) => isAlive);
-          if (alive.length === 0) return undefined;
-          const gateway = chance.pick(alive);
-          const socket = new VirtualSocket({
-            device: scope,
-            gateway: gateway.scope,
-            chance: chance.fork(`socket-${this.time.fired}`),
-            delayMaxMs: this.swarm.socketDelayMaxMs,
-            events,
-            trace: (direction, message) => this.#traceMessage(name, direction, message),
-          });
-          socket.open((opened) => {
-            const running = gateway.gateway;
-            if (running === undefined) throw new TypeError('the gateway is gone');
-            gateway.adopt(opened);
-            return running.accept(opened, undefined);
-          });
-          return socket;
-        },
+        open: (events) => this.#openSocket({ name, scope, chance }, events),
       },
     });
     this.devices.push(device);
+  }
+
+  #addSdk(account: Account): void {
+    const name = `${account.name}.sdk`;
+    const chance = this.chance.fork(name);
+    const { token, deviceId } = this.accounts.signIn(account);
+    const sdk = new SdkDevice({
+      name,
+      userId: account.userId,
+      deviceId,
+      token,
+      chance,
+      world: {
+        nowMs: () => this.time.nowMs,
+        newScope: () => this.time.scope(name),
+        events: this.events,
+        broken: (what) => this.broken(what),
+        open: (scope, events) => this.#openSocket({ name, scope, chance }, events),
+      },
+    });
+    this.sdks.push(sdk);
+  }
+
+  /** To some gateway that lives; undefined = there is none. */
+  #openSocket(
+    from: { readonly name: string; readonly scope: Scope; readonly chance: Chance },
+    events: DeviceSocketEvents,
+  ): VirtualSocket | undefined {
+    const { name, scope, chance } = from;
+    const alive = this.gateways.filter(({ isAlive }) => isAlive);
+    if (alive.length === 0) return undefined;
+    const gateway = chance.pick(alive);
+    const socket = new VirtualSocket({
+      device: scope,
+      gateway: gateway.scope,
+      chance: chance.fork(`socket-${this.time.fired}`),
+      delayMaxMs: this.swarm.socketDelayMaxMs,
+      events,
+      trace: (direction, message) => this.#traceMessage(name, direction, message),
+    });
+    socket.open((opened) => {
+      const running = gateway.gateway;
+      if (running === undefined) throw new TypeError('the gateway is gone');
+      gateway.adopt(opened);
+      return running.accept(opened, undefined);
+    });
+    return socket;
   }
 
   #traceMessage(name: string, direction: 'up' | 'down', message: string): void {
@@ -355,6 +428,9 @@ export class World {
         if (c.isMember && c.cursor < (heads.get(c.id) ?? 0))
           late.push(`${device.name} is at ${c.cursor} of ${heads.get(c.id)} in ${c.id}`);
     }
+    for (const sdk of this.sdks)
+      if (!sdk.isSettled)
+        late.push(`${sdk.name} (${sdk.client?.connection.get().phase ?? 'gone'})`);
     return late;
   }
 

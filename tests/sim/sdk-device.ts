@@ -1,0 +1,302 @@
+/**
+ * A device that is the SDK itself: a client on virtual time, storage and network, which is killed
+ * and started again on what its storage kept. What is promised to its user is noted for the checker:
+ * what was sent, what was accepted, what the live connection showed.
+ */
+import {
+  createClient,
+  type Client,
+  type Conversation,
+  type HostPort,
+  type HostSignal,
+  type MessageRef,
+  type Transport,
+  type TransportEvents,
+} from '@parley/sdk';
+import type { HistoryEvent } from '../checker/history.ts';
+import type { Chance } from './chance.ts';
+import { DeviceStorage } from './device-storage.ts';
+import type { DeviceSocketEvents, VirtualSocket } from './virtual-socket.ts';
+import type { Scope } from './virtual-time.ts';
+import { contentDigest, count, list, object, text, texts, type Json } from './wire.ts';
+
+export interface SdkWorld {
+  nowMs(): number;
+  newScope(): Scope;
+  /** undefined = there is no way to any gateway now. */
+  open(scope: Scope, events: DeviceSocketEvents): VirtualSocket | undefined;
+  readonly events: HistoryEvent[];
+  broken(what: string): void;
+}
+
+export interface SdkDeviceParts {
+  readonly name: string;
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly token: string;
+  readonly chance: Chance;
+  readonly world: SdkWorld;
+}
+
+/** Something said through this device. */
+export interface Said {
+  readonly key: string;
+  readonly conversation: string;
+  readonly is: 'message' | 'edit' | 'delete';
+  /** It was in the durable outbox: it must arrive, or be refused. */
+  isKept: boolean;
+  outcome: 'open' | 'accepted' | 'failed';
+  reason: string;
+}
+
+export class SdkDevice {
+  readonly name: string;
+  readonly userId: string;
+  readonly said: Said[] = [];
+  readonly storage: DeviceStorage = new DeviceStorage();
+  readonly #parts: SdkDeviceParts;
+  #scope: Scope;
+  #client: Client | undefined;
+  #socket: VirtualSocket | undefined;
+  #signal: ((signal: HostSignal) => void)[] = [];
+  #lives = 0;
+  #connections = 0;
+  #hasStarted = false;
+
+  constructor(parts: SdkDeviceParts) {
+    this.name = parts.name;
+    this.userId = parts.userId;
+    this.#parts = parts;
+    this.#scope = parts.world.newScope();
+  }
+
+  get client(): Client | undefined {
+    return this.#hasStarted ? this.#client : undefined;
+  }
+
+  get isAlive(): boolean {
+    return this.#client !== undefined;
+  }
+
+  get scope(): Scope {
+    return this.#scope;
+  }
+
+  get socket(): VirtualSocket | undefined {
+    return this.#socket;
+  }
+
+  get isSettled(): boolean {
+    const client = this.client;
+    if (client === undefined || client.connection.get().phase !== 'live') return false;
+    const all = client.conversations({ filter: 'all' });
+    all.show(0, 200);
+    const { rows, freshness } = all.get();
+    all.close();
+    // What was refused stays in the list until its writer gives it up.
+    const failed = new Map<string, number>();
+    for (const { conversation, outcome } of this.said)
+      if (outcome === 'failed') failed.set(conversation, (failed.get(conversation) ?? 0) + 1);
+    return (
+      freshness === 'live' && rows.every(({ id, waiting }) => waiting <= (failed.get(id) ?? 0))
+    );
+  }
+
+  start(): void {
+    const { world, userId, deviceId, token, chance } = this.#parts;
+    const scope = world.newScope();
+    this.#scope = scope;
+    this.#lives++;
+    this.#hasStarted = false;
+    const client = createClient({
+      url: 'http://world',
+      credential: () => Promise.resolve({ token, userId, deviceId }),
+      store: this.storage.open(scope, chance.fork(`storage-${this.#lives}`)),
+      transports: [this.#transport(scope)],
+      host: this.#host(scope, chance.fork(`host-${this.#lives}`)),
+    });
+    this.#client = client;
+    client.on('failed', ({ key, reason }) => {
+      const said = this.said.find((one) => one.key === key);
+      if (said !== undefined) this.#failed(said, reason);
+    });
+    client.start().then(
+      () => {
+        if (this.#client === client) this.#hasStarted = true;
+      },
+      (error: unknown) => {
+        if (!scope.isDead) world.broken(`${this.name} did not start: ${String(error)}`);
+      },
+    );
+  }
+
+  /** The tab is killed: nothing of it runs any more. */
+  kill(): void {
+    this.#scope.die();
+    this.#client = undefined;
+    this.#hasStarted = false;
+    this.#socket?.leave();
+    this.#socket = undefined;
+    this.#signal = [];
+  }
+
+  /** The platform says something: online, offline, focus. */
+  hear(signal: HostSignal): void {
+    for (const hear of [...this.#signal]) hear(signal);
+  }
+
+  /** Says something in a conversation: the row exists on return. */
+  say(conversation: Conversation, body: string): void {
+    this.#note(conversation.id, conversation.send({ text: { body } }), {
+      message: { text: { body } },
+    });
+  }
+
+  edit(conversation: Conversation, key: string, body: string): void {
+    const ref = conversation.edit(key, { text: { body } });
+    this.#note(conversation.id, ref, { edit: { message: { text: { body } } } });
+  }
+
+  remove(conversation: Conversation, key: string, done: (sequence: number) => void): void {
+    const ref = conversation.remove(key, 'all');
+    this.#note(conversation.id, ref, { delete: {} });
+    ref.accepted.then(
+      ({ sequence }) => done(sequence),
+      () => undefined,
+    );
+  }
+
+  #note(conversation: string, ref: MessageRef, body: Json): void {
+    const { events } = this.#parts.world;
+    const op = `${this.name}/${ref.key}`;
+    const is = 'message' in body ? 'message' : 'edit' in body ? 'edit' : 'delete';
+    const { key } = ref;
+    const said: Said = { key, conversation, is, isKept: false, outcome: 'open', reason: '' };
+    this.said.push(said);
+    events.push({
+      is: 'invoked',
+      at: this.#parts.world.nowMs(),
+      op,
+      user: this.userId,
+      outbox: '',
+      clientSeq: 0,
+      clientMessageId: ref.key,
+      conversation,
+      content: contentDigest(body),
+    });
+    const kept = (): void => {
+      const state = ref.state.get();
+      if (state.is !== 'SENDING' || state.step !== 'saving') said.isKept = true;
+    };
+    ref.state.subscribe(kept);
+    kept();
+    ref.accepted.then(
+      ({ sequence, timeMs }) => {
+        said.outcome = 'accepted';
+        events.push({ is: 'committed', at: this.#parts.world.nowMs(), op, sequence, timeMs });
+      },
+      (error: unknown) => this.#failed(said, text(object(error)['reason'])),
+    );
+  }
+
+  #failed(said: Said, reason: string): void {
+    if (said.outcome === 'failed') return;
+    said.outcome = 'failed';
+    said.reason = reason;
+    const op = `${this.name}/${said.key}`;
+    this.#parts.world.events.push({ is: 'refused', at: this.#parts.world.nowMs(), op, reason });
+  }
+
+  // ---- what it stands on
+
+  #host(scope: Scope, chance: Chance): HostPort {
+    return {
+      nowMs: () => scope.nowMs(),
+      monotonicMs: () => scope.monotonicMs(),
+      after: (ms, fn) => {
+        const timer = scope.after(ms, fn);
+        return () => timer.cancel();
+      },
+      random: () => chance.unit(),
+      randomBytes: (bytes) => chance.bytes(bytes),
+      onSignal: (fn) => {
+        this.#signal.push(fn);
+        return () => {
+          this.#signal = this.#signal.filter((one) => one !== fn);
+        };
+      },
+    };
+  }
+
+  #transport(scope: Scope): Transport {
+    return {
+      name: 'websocket',
+      open: (_url, events) => {
+        const reader = `${this.name}#${++this.#connections}`;
+        let isDone = false;
+        const socket = this.#parts.world.open(
+          scope,
+          this.#listen(reader, events, () => isDone),
+        );
+        this.#socket = socket;
+        if (socket === undefined) scope.after(1, () => !isDone && events.closed(1006, ''));
+        return {
+          send: (frames) => {
+            if (!isDone) for (const frame of frames) socket?.say(JSON.stringify(frame));
+          },
+          close: () => {
+            isDone = true;
+            socket?.leave();
+          },
+        };
+      },
+    };
+  }
+
+  #listen(reader: string, events: TransportEvents, isDone: () => boolean): DeviceSocketEvents {
+    return {
+      opened: () => !isDone() && events.opened(),
+      message: (message) => {
+        if (isDone()) return;
+        const parsed: unknown = JSON.parse(message);
+        const frames = Array.isArray(parsed) ? list(parsed) : [object(parsed)];
+        for (const frame of frames) this.#watch(reader, frame);
+        events.frames(frames);
+      },
+      closed: (code, reason) => {
+        if (!isDone()) events.closed(code, reason);
+      },
+    };
+  }
+
+  /** What the connection showed, for the checker. */
+  #watch(reader: string, frame: Json): void {
+    const at = this.#parts.world.nowMs();
+    const { events } = this.#parts.world;
+    const jumped = (conversation: string): void => {
+      events.push({ is: 'jumped', at, reader, conversation, to: 0 });
+    };
+    for (const item of list(object(frame['rows'])['items']))
+      for (const row of list(item['rows']))
+        events.push({
+          is: 'seen',
+          at,
+          reader,
+          user: this.userId,
+          from: 'push',
+          conversation: text(item['conversationId']),
+          epoch: count(item['epoch']),
+          sequence: count(row['sequence']),
+          clientMessageId: text(row['clientMessageId']),
+          outbox: text(row['outboxId']),
+          clientSeq: count(row['clientSeq']),
+          content: contentDigest(row['body']),
+          timeMs: count(row['timeMs']),
+        });
+    for (const item of list(object(frame['heads'])['items'])) jumped(text(item['conversationId']));
+    for (const item of list(object(frame['conversations'])['items']))
+      jumped(text(item['conversationId']));
+    for (const id of texts(object(frame['conversations'])['removed'])) jumped(id);
+    if ('gap' in frame) jumped(text(object(frame['gap'])['conversationId']));
+  }
+}
