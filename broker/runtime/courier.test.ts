@@ -90,6 +90,30 @@ describe('the courier', () => {
     assert.equal(asked.length, 10);
   });
 
+  it('who asks what a user was told waits for what is owed to that user now, and for nothing else', () => {
+    const asked: Asked[] = [];
+    const [courier] = courierOf(asked);
+    courier.activate([]);
+    courier.complete();
+    const said: string[] = [];
+    courier.told(idOf(2), () => said.push('nothing owed'));
+    for (const [index, user] of [2, 4, 2].entries()) courier.changed(change(index + 1, user));
+    courier.told(idOf(2), () => said.push('both'));
+    courier.told(idOf(6), () => said.push('another'));
+    courier.changed(change(4, 2));
+    const request = (i: number): number => asked[i]?.request ?? 0;
+    // Out of order, as after a refusal.
+    courier.committed(request(2));
+    assert.deepEqual(said, ['nothing owed', 'another']);
+    courier.committed(request(0));
+    courier.committed(request(3));
+    assert.deepEqual(said, ['nothing owed', 'another', 'both']);
+    courier.changed(change(5, 2));
+    courier.told(idOf(2), () => said.push('led no more'));
+    courier.stop();
+    assert.equal(said.at(-1), 'led no more');
+  });
+
   it('has a bounded number under way to each destination', () => {
     const asked: Asked[] = [];
     const [courier] = courierOf(asked);

@@ -6,7 +6,8 @@
  * conversation, so what is delivered twice is a no-op.
  */
 import type { Timer, Timers } from '../../core/clock.ts';
-import { COMMAND_KIND, NO_ID, encodeCommand } from '../../core/command.ts';
+import { sameBytes } from '../../core/bytes.ts';
+import { COMMAND_KIND, NO_ID, commandKey, encodeCommand } from '../../core/command.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { Answerer } from './answers.ts';
 import type { JournalMembership } from './journal.ts';
@@ -20,6 +21,8 @@ interface Errand {
   readonly command: Uint8Array;
   isSent: boolean;
   isDone: boolean;
+  /** Who waits until it is delivered. */
+  waiting?: (() => void)[];
 }
 
 interface Route {
@@ -109,6 +112,20 @@ export class Courier implements Answerer {
     if (this.#isComplete && route !== undefined) this.#sendAlong(route);
   }
 
+  /**
+   * Calls `done` once everything that is owed to this user now is delivered, or leadership is gone: at
+   * once if nothing is owed. So a list read after a commit has the conversation that it began.
+   */
+  told(user: Uint8Array, done: () => void): void {
+    const route = this.#routes[this.#options.shardOf(user)];
+    const last = route?.errands.findLast(
+      ({ command, isDone }) => !isDone && sameBytes(commandKey(command), user),
+    );
+    if (last === undefined) done();
+    // What was sent again may be delivered out of order: look once more.
+    else (last.waiting ??= []).push(() => this.told(user, done));
+  }
+
   /** Leadership is gone: whoever leads next finds the rest in its journal. */
   stop(): void {
     this.#isActive = false;
@@ -117,7 +134,9 @@ export class Courier implements Answerer {
     this.#retry = undefined;
     this.#asked.clear();
     for (const route of this.#routes) {
+      const { errands } = route;
       route.errands = [];
+      for (const { waiting = [] } of errands) for (const done of waiting) done();
       route.next = 0;
       route.underWay = 0;
     }
@@ -146,6 +165,7 @@ export class Courier implements Answerer {
     while (route.errands[done]?.isDone === true) done++;
     if (done > 0) route.errands.splice(0, done);
     route.next -= Math.min(done, route.next);
+    for (const done of errand.waiting ?? []) done();
     this.#sendAlong(route);
   }
 
@@ -177,7 +197,7 @@ export class Courier implements Answerer {
       joined: change.joined,
       sequence: change.sequence,
     });
-    const errand = { index: change.index, command, isSent: false, isDone: false };
+    const errand: Errand = { index: change.index, command, isSent: false, isDone: false };
     // What the journal yields is older than what was applied since; the first must be the oldest.
     let at = route.errands.length;
     while (at > 0 && (route.errands[at - 1]?.index ?? 0) > errand.index) at--;

@@ -3,6 +3,7 @@
  * loaded if need be; rows joined from tail, blocks and overlays; changes from the heads and, below
  * their floor, from headers.
  */
+import type { Timer, Timers } from '../../core/clock.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { BODY_KIND, ROW_FLAG, RowView } from '../../core/row.ts';
 import type { AccountMachine, DirectoryView } from '../account/contract.ts';
@@ -11,6 +12,7 @@ import type { Planner } from '../fanout/planner.ts';
 import type { ShardMap } from '../placement/shard-map.ts';
 import { extentOf, type BlockReads, type Extent } from './block-reads.ts';
 import type { StandingRow, StoreReads } from './contract.ts';
+import type { Courier } from './courier.ts';
 import { redactedRow, type Erasures } from './erasures.ts';
 import type { Heads } from './heads.ts';
 import type { Overlays, StoredOverlay } from './overlays.ts';
@@ -21,6 +23,8 @@ import type { Shard } from './shard.ts';
 /** Rows read at once while looking for messages. */
 const SCAN_ROWS_MAX = 128;
 const SCAN_ROWS_MORE = 4;
+/** A directory that the couriers cannot reach is read as it is: what is missing comes later. */
+const TOLD_WAIT_MS_MAX = 1000;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** A shard as reads need it. */
@@ -31,6 +35,7 @@ export interface ReadableShard {
   readonly heads: Heads;
   readonly overlays: Overlays;
   readonly erasures: Erasures;
+  readonly courier: Pick<Courier, 'told'>;
 }
 
 export interface LocalStoreReadsParts {
@@ -39,6 +44,7 @@ export interface LocalStoreReadsParts {
   readonly residency: Residency;
   readonly reads: BlockReads;
   readonly planner: Planner;
+  readonly timers: Timers;
 }
 
 type RowRange = Parameters<StoreReads['rows']>[1];
@@ -217,10 +223,30 @@ export class LocalStoreReads implements StoreReads {
 
   async directory(user: Uint8Array): Promise<DirectoryView | undefined> {
     const { accounts, shard } = this.#of(user);
+    await this.#told(user);
     while (!accounts.isResident(user))
       await new Promise<void>((done) => this.#parts.residency.account(accounts, user, done));
     this.#mustServe(shard);
     return accounts.view(user);
+  }
+
+  /**
+   * Until the couriers have brought this user what was committed before he asked (CONTRACT §3 G8).
+   * LIMIT: those of this store; what others bring comes as a change a moment later.
+   */
+  #told(user: Uint8Array): Promise<void> {
+    const { shards, timers } = this.#parts;
+    return new Promise((done) => {
+      let open = shards.length;
+      let late: Timer | undefined;
+      const told = (): void => {
+        if (--open > 0) return;
+        late?.cancel();
+        done();
+      };
+      for (const { courier } of shards) courier.told(user, told);
+      if (open > 0) late = timers.after(TOLD_WAIT_MS_MAX, done);
+    });
   }
 
   queuedCount(view: ConversationView, sender: Uint8Array): number {

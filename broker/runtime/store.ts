@@ -284,7 +284,7 @@ export class Store implements Metered {
     const { map, residency, reads, planner, hotTail, cache, tasks } = parts;
     const { state } = storage;
     const units = this.#units;
-    this.#reads = new LocalStoreReads({ map, shards: units, residency, reads, planner });
+    this.#reads = new LocalStoreReads({ map, shards: units, residency, reads, planner, timers });
     this.#queries = this.options.queries(this.#reads);
     const maintenance = new StoreMaintenance({
       state,

@@ -259,6 +259,20 @@ for (const carrier of CARRIERS) {
       assert.deepEqual(await bodies(ben, commits[0]?.conversationId ?? ''), odd);
     });
 
+    it('a conversation is in the lists of both right after its first commit (G8)', async () => {
+      for (let n = 0; n < 15; n++) {
+        const [anna, ben] = await pair(speakers);
+        const { conversationId } = await anna.say(`direct:${ben.userId}`, 'first');
+        for (const one of [ben, anna]) {
+          const { conversations } = await one.do('Sync.ListConversations', {});
+          assert.deepEqual(
+            conversations.map((conversation) => conversation.conversationId),
+            [conversationId],
+          );
+        }
+      }
+    });
+
     it('what is sent after another’s commit has a larger sequence and no earlier time (case 18, G4)', async () => {
       const [anna, ben] = await pair(speakers);
       const { conversationId } = await anna.group([ben]);
