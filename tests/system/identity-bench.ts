@@ -62,10 +62,10 @@ export class IdentityBench {
   }
 
   /** An empty database of its own. */
-  async newDatabase(): Promise<DatabaseTarget> {
-    const name = `test_${++this.#databases}`;
-    await this.sql(this.target('postgres'), `create database ${name}`);
-    return this.target(name);
+  async newDatabase(): Promise<DatabaseTarget & { readonly database: string }> {
+    const database = `test_${++this.#databases}`;
+    await this.sql(this.target('postgres'), `create database ${database}`);
+    return { ...this.target(database), database };
   }
 
   /** Forgets all accounts, so that the next test finds an empty house. Keys stay. */

@@ -3,7 +3,9 @@ import { after, before, beforeEach, describe, it } from 'mocha';
 import { ParleyError, type Reason } from '../../core/errors.ts';
 import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
 import type { DatabaseTarget } from '../../services/identity/adapters/database.ts';
-import type { PgStores } from '../../services/identity/adapters/pg-stores.ts';
+import { USER_WORDS } from '../../services/identity/adapters/migrations/0002-user-words.ts';
+import { SEARCH } from '../../services/identity/adapters/pg-accounts.ts';
+import { MIGRATIONS, type PgStores } from '../../services/identity/adapters/pg-stores.ts';
 import type { SignedIn } from '../../services/identity/contract.ts';
 import { newUserId } from '../../services/identity/new-ids.ts';
 import { callerOf, IdentityBench, type Node } from './identity-bench.ts';
@@ -433,10 +435,12 @@ describe('identity on PostgreSQL', function () {
       assert.equal((await node.identity.getUser(callerOf(ann), 'me')).lastSeenTimeMs, 9_000);
     });
 
-    it('search finds by user name and display name, whatever case, accents or width, prefixes first', async () => {
+    it('search finds user names and words of display names by their beginning, whatever case, accents or width', async () => {
       const make = (username: string, displayName: string): Promise<unknown> =>
         node.identity.signUp({ username, password: PASSWORD, displayName }, HOME);
       await make('joanna', 'Joanna');
+      await make('annabel', '');
+      await make('x.ann-9', "O'Brien (Crew)");
       await make('bob', 'Ángström Señor');
       await make('ann', '');
       await make('zoe', 'Mary Ann');
@@ -448,16 +452,81 @@ describe('identity on PostgreSQL', function () {
         const users = await node.identity.searchUsers(caller, request);
         return users.map((user) => user.username);
       };
-      assert.deepEqual(await find('ANN'), ['ann', 'zoe', 'joanna']);
-      assert.deepEqual(await find('@ann'), ['ann', 'zoe', 'joanna']);
+      const anns = ['ann', 'annabel', 'x.ann-9', 'zoe'];
+      assert.deepEqual(await find('ANN'), anns);
+      assert.deepEqual(await find('@ann'), anns);
       assert.deepEqual(await find('ａｎｎ', 1), ['ann']);
       assert.deepEqual(await find('angstr'), ['bob']);
+      assert.deepEqual(await find('senor'), ['bob']);
+      assert.deepEqual(await find('mary a'), ['zoe']);
+      assert.deepEqual(await find('brien'), ['x.ann-9']);
+      assert.deepEqual(await find('crew'), ['x.ann-9']);
       assert.deepEqual(await find('小明'), ['wei_1']);
-      // % and _ are letters here.
-      assert.deepEqual(await find('_'), ['wei_1']);
-      assert.deepEqual(await find('%'), []);
+      assert.deepEqual(await find('wei_'), ['wei_1']);
+      for (const none of ['_', '%', 'we%', 'w_i', 'oanna']) assert.deepEqual(await find(none), []);
       assert.deepEqual(await find('  '), []);
       await refused(node.identity.searchUsers(caller, { query: 'a\0' }), 'BAD_TEXT');
+    });
+
+    it('search follows a changed name, and hides who is suspended', async () => {
+      const ann = callerOf((await signUp('ann')).tokens);
+      const bob = callerOf((await signUp('bob')).tokens);
+      const find = async (query: string): Promise<string[]> =>
+        (await node.identity.searchUsers(bob, { query })).map((user) => user.username);
+      await node.identity.updateMe(ann, { displayName: 'Ann Marie' });
+      await node.identity.updateMe(ann, { displayName: 'Marie Curie', statusText: 'x' });
+      assert.deepEqual([await find('marie'), await find('curie')], [['ann'], ['ann']]);
+      await node.identity.updateMe(ann, { displayName: 'Curie', username: 'skl' });
+      const now = [await find('marie'), await find('curie'), await find('ann'), await find('sk')];
+      assert.deepEqual(now, [[], ['skl'], [], ['skl']]);
+      await bench.sql(target, "update users set suspended_at = now() where username = 'skl'");
+      assert.deepEqual(await find('curie'), []);
+    });
+
+    it('search reads two ranges of an index, however many users there are', async () => {
+      const many = await bench.newDatabase();
+      const { identity } = await bench.node(many);
+      await bench.sql(
+        many,
+        `insert into users select gen_random_uuid(), 'user' || n, '', 'person', '',
+          'user' || n || ' person ' || n, null, '', 'online', '', 'all', 'all', now(), now(),
+          null, null, 1 from generate_series(1, 2000) as n;
+        ${USER_WORDS.sql.slice(USER_WORDS.sql.indexOf('insert into'))}
+        analyze users; analyze user_words;`,
+      );
+      const text = ["'person 4'", `'person 4\u{10ffff}'`, '400', '50'].reduce(
+        (sql, value, i) => sql.replaceAll(`$${i + 1}`, value),
+        SEARCH.text,
+      );
+      // So few users are read faster as a whole; what has no index would be even so.
+      await bench.sql(many, `alter database ${many.database} set enable_seqscan = off`);
+      const plan = JSON.stringify(await bench.sql(many, `explain ${text}`));
+      for (const index of ['users_username_bytes', 'user_words_word', 'users_pkey'])
+        assert.match(plan, new RegExp(index));
+      assert.doesNotMatch(plan, /Seq Scan/);
+      const request = { username: 'searcher', password: PASSWORD };
+      const caller = callerOf((await identity.signUp(request, HOME)).tokens);
+      const found = await identity.searchUsers(caller, { query: 'PERSON 40' });
+      assert.deepEqual(
+        found.map((user) => user.username),
+        ['user40', ...Array.from({ length: 10 }, (_, i) => `user40${i}`)],
+      );
+    });
+
+    it('the names of accounts older than the search are found after the migration', async () => {
+      const old = await bench.newDatabase();
+      const { identity } = await bench.node(old);
+      const request = { username: 'wei_1', password: PASSWORD, displayName: "王小明 O'Neill" };
+      const { tokens } = await identity.signUp(request, HOME);
+      const words = (): Promise<unknown> =>
+        bench.sql(old, 'select user_id, word from user_words order by word');
+      const kept = await words();
+      assert.equal((kept as object[]).length, 7);
+      await bench.sql(old, 'drop table user_words; drop index users_username_bytes');
+      await bench.sql(old, 'delete from parley_migrations where number = 2');
+      const { identity: next } = await bench.node(old);
+      assert.deepEqual(await words(), kept);
+      assert.equal((await next.searchUsers(callerOf(tokens), { query: '小明' })).length, 1);
     });
 
     it('R126 the status is kept with the account; who is invisible looks offline to others', async () => {
@@ -548,7 +617,10 @@ describe('identity on PostgreSQL', function () {
       const empty = await bench.newDatabase();
       const nodes = await Promise.all([bench.node(empty), bench.node(empty), bench.node(empty)]);
       const applied = await bench.sql(empty, 'select number from parley_migrations');
-      assert.deepEqual(applied, [{ number: 1 }]);
+      assert.deepEqual(
+        applied.map(({ number }) => number),
+        MIGRATIONS.map(({ number }) => number),
+      );
       const [one, two] = nodes;
       assert.ok(one !== undefined && two !== undefined);
       const { tokens } = await one.identity.signUp({ username: 'ann', password: PASSWORD }, HOME);

@@ -19,13 +19,25 @@ const COLUMNS = `user_id, username, password_hash, kind, display_name, picture_m
   profile_pic_url, status, status_text, reads_privacy, last_seen_privacy, created_at, updated_at,
   last_seen_at, suspended_at, version`;
 
+/** The words of `source` (user_id, search_text): what migration 2 says of all users. */
+function wordsOf(source: string): string {
+  return `select distinct s.user_id, substr(s.search_text, at, 100) collate "C" as word
+    from ${source} s, generate_series(1, least(length(s.search_text), 200)) as at
+    where at = 1
+      or (strpos(' ._-''"()/,&+@', substr(s.search_text, at - 1, 1)) > 0
+        and substr(s.search_text, at, 1) <> ' ')
+      or substr(s.search_text, at, 1) collate "C" >= '\u2e80'`;
+}
+
 const INSERT: Statement = {
   name: 'users_insert',
-  text: `insert into users (user_id, username, password_hash, kind, display_name, search_text,
-    picture_media_id, profile_pic_url, status, status_text, reads_privacy, last_seen_privacy,
-    created_at, updated_at, version)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-    on conflict (username) do nothing returning user_id`,
+  text: `with made as (insert into users (user_id, username, password_hash, kind, display_name,
+      search_text, picture_media_id, profile_pic_url, status, status_text, reads_privacy,
+      last_seen_privacy, created_at, updated_at, version)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+      on conflict (username) do nothing returning user_id, search_text),
+    words as (insert into user_words (user_id, word) ${wordsOf('made')})
+    select user_id from made`,
 };
 const BY_USERNAME: Statement = {
   name: 'users_by_username',
@@ -37,22 +49,38 @@ const BY_ID: Statement = {
   text: `select ${COLUMNS} from users where user_id = any($1::uuid[]) order by username`,
   isRead: true,
 };
-// LIMIT: a search reads the names of all users (about 0.1 s per 300,000); an index comes with need.
-const SEARCH: Statement = {
+/**
+ * Two ranges of an index, each read from its beginning and no further than $3 rows: user names that
+ * begin with what is searched for, then words of names that do.
+ */
+export const SEARCH: Statement = {
   name: 'users_search',
-  text: `select ${COLUMNS} from users
-    where search_text like $1 and suspended_at is null and kind <> 'guest'
-    order by (case when username like $2 then 0 when search_text like $2 then 1
-      when search_text like $3 then 2 else 3 end), username
-    limit $4`,
+  text: `select ${COLUMNS} from users join (
+      select user_id, min(place) as place from (
+        (select user_id, 0 as place from users
+          where username collate "C" >= $1 and username collate "C" < $2
+          order by username collate "C" limit $3)
+        union all
+        (select user_id, 1 as place from user_words where word >= $1 and word < $2
+          order by word limit $3)
+      ) as found group by user_id
+    ) as hits using (user_id)
+    where suspended_at is null and kind <> 'guest'
+    order by place, username collate "C" limit $4`,
   isRead: true,
 };
 const UPDATE: Statement = {
   name: 'users_update',
-  text: `update users set username = $3, display_name = $4, search_text = $5,
-    picture_media_id = $6, profile_pic_url = $7, status = $8, status_text = $9,
-    reads_privacy = $10, last_seen_privacy = $11, updated_at = $12, version = version + 1
-    where user_id = $1 and version = $2 returning ${COLUMNS}`,
+  text: `with changed as (update users set username = $3, display_name = $4, search_text = $5,
+      picture_media_id = $6, profile_pic_url = $7, status = $8, status_text = $9,
+      reads_privacy = $10, last_seen_privacy = $11, updated_at = $12, version = version + 1
+      where user_id = $1 and version = $2 returning ${COLUMNS}, search_text),
+    words as (${wordsOf('changed')}),
+    added as (insert into user_words (user_id, word) select user_id, word from words
+      on conflict do nothing),
+    gone as (delete from user_words w using changed c where w.user_id = c.user_id
+      and not exists (select 1 from words where words.word = w.word))
+    select ${COLUMNS} from changed`,
 };
 const SET_PASSWORD: Statement = {
   name: 'users_set_password',
@@ -84,6 +112,11 @@ const TAKE_CODE: Statement = {
   text: `update signup_codes set uses_left = uses_left - 1
     where code_hash = $1 and uses_left > 0 returning uses_left`,
 };
+
+/** Everything that begins with a prefix lies, in byte order, below the prefix and this. */
+const LAST_CHARACTER = '\u{10ffff}';
+/** Entries of an index read for each user shown: a user has several words, and some users are hidden. */
+const FOUND_PER_SHOWN = 8;
 
 export class PgAccounts implements AccountStore {
   readonly #database: Database;
@@ -126,10 +159,9 @@ export class PgAccounts implements AccountStore {
     return rows.map(accountOf);
   }
 
+  /** Who has a user name or a word of a name that begins so. `folded` is as `foldName` makes it. */
   async searchAccounts(folded: string, limit: number): Promise<readonly AccountRow[]> {
-    const literal = folded.replaceAll(/[\\%_]/g, String.raw`\$&`);
-    // A display name begins after the space that follows the user name in search_text.
-    const values = [`%${literal}%`, `${literal}%`, `% ${literal}%`, limit];
+    const values = [folded, `${folded}${LAST_CHARACTER}`, limit * FOUND_PER_SHOWN, limit];
     const rows = await this.#database.query(SEARCH, values);
     return rows.map(accountOf);
   }

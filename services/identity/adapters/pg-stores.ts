@@ -1,14 +1,15 @@
 /** All stores of the identity service on one PostgreSQL: opened, migrated, closed together. */
 import type { IdentityStores } from '../ports.ts';
 import { Database, type DatabaseOptions } from './database.ts';
-import { migrate } from './migrate.ts';
+import { migrate, type Migration } from './migrate.ts';
 import { ACCOUNTS } from './migrations/0001-accounts.ts';
+import { USER_WORDS } from './migrations/0002-user-words.ts';
 import { PgAccounts } from './pg-accounts.ts';
 import { PgDevices } from './pg-devices.ts';
 import { PgKeyedRequests, PgKeys, PgServiceTokens } from './pg-secrets.ts';
 import { PgSessions } from './pg-sessions.ts';
 
-export const MIGRATIONS: readonly (typeof ACCOUNTS)[] = [ACCOUNTS];
+export const MIGRATIONS: readonly Migration[] = [ACCOUNTS, USER_WORDS];
 
 export class PgStores implements IdentityStores {
   readonly accounts: PgAccounts;
