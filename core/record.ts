@@ -106,6 +106,23 @@ export const payloadAt = (slab: Slab, at: number): Uint8Array =>
     at + (slab.words[at >>> 2] ?? 0) - (slab.bytes[at + 7] ?? 0),
   );
 
+const kept = new WeakSet<Uint8Array>();
+
+/**
+ * The payload for a reader who keeps the slab, which then never serves again: it outlives the call,
+ * and the header before it is the reader's to write over (`headroomOf`).
+ */
+export function keptPayloadAt(slab: Slab, at: number): Uint8Array {
+  const payload = payloadAt(slab, at);
+  kept.add(payload);
+  return payload;
+}
+
+/** Bytes before these that belong to whoever holds them. */
+export function headroomOf(bytes: Uint8Array): number {
+  return kept.has(bytes) ? RECORD_HEADER_BYTES : 0;
+}
+
 export interface RecordHeader {
   readonly kind: RecordKind;
   readonly flags?: number;

@@ -10,7 +10,7 @@
  * 136 u16 mentions   138 u16 0   140 u32 0     144 mentioned users (16 each)     then the body
  */
 import { invariant } from './invariant.ts';
-import { readU53, viewOf, writeU53 } from './bytes.ts';
+import { u16At, u32At, u53At, viewOf, writeU53 } from './bytes.ts';
 
 export const ROW_VERSION = 1;
 export const ROW_FIXED_BYTES = 144;
@@ -86,20 +86,24 @@ export function encodeRow(row: RowFields): Uint8Array {
   return bytes;
 }
 
-/** Reads fields of a row in place. Cheap to make; valid while the bytes are. */
+/** Where the fixed fields begin that readers copy as they are. */
+export const ROW_AT = { sender: 56, device: 72, outbox: 88, clientMessageId: 104 } as const;
+
+/**
+ * Reads fields of a row in place. Valid while the bytes are. It makes no DataView: every push and
+ * every row of a page passes here, and making one costs more than all reads of it.
+ */
 export class RowView {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
 
   /** `bytes` may be longer than the row; `at` is where it begins. */
   constructor(bytes: Uint8Array, at = 0) {
-    const length = viewOf(bytes).getUint32(at, true);
+    const length = at + 4 <= bytes.length ? u32At(bytes, at) : 0;
     invariant(length >= ROW_FIXED_BYTES && at + length <= bytes.length, 'row.length-within', {
       at,
       length,
     });
-    this.bytes = bytes.subarray(at, at + length);
-    this.#view = viewOf(this.bytes);
+    this.bytes = length === bytes.length ? bytes : bytes.subarray(at, at + length);
     invariant(this.bytes[4] === ROW_VERSION, 'row.version-known', () => ({
       version: this.bytes[4] ?? 0,
     }));
@@ -109,28 +113,28 @@ export class RowView {
     return this.bytes[5] as BodyKind;
   }
   get flags(): number {
-    return this.#view.getUint16(6, true);
+    return u16At(this.bytes, 6);
   }
   has(flag: number): boolean {
     return (this.flags & flag) !== 0;
   }
   get sequence(): number {
-    return readU53(this.#view, 8);
+    return u53At(this.bytes, 8);
   }
   get timeMs(): number {
-    return readU53(this.#view, 16);
+    return u53At(this.bytes, 16);
   }
   get ordinal(): number {
-    return readU53(this.#view, 24);
+    return u53At(this.bytes, 24);
   }
   get mentionAllOrdinal(): number {
-    return readU53(this.#view, 32);
+    return u53At(this.bytes, 32);
   }
   get clientSeq(): number {
-    return readU53(this.#view, 40);
+    return u53At(this.bytes, 40);
   }
   get target(): number {
-    return readU53(this.#view, 48);
+    return u53At(this.bytes, 48);
   }
   get sender(): Uint8Array {
     return this.bytes.subarray(56, 72);
@@ -148,7 +152,7 @@ export class RowView {
     return this.bytes.subarray(120, 136);
   }
   get mentionCount(): number {
-    return this.#view.getUint16(136, true);
+    return u16At(this.bytes, 136);
   }
   get mentions(): Uint8Array {
     return this.bytes.subarray(ROW_FIXED_BYTES, ROW_FIXED_BYTES + this.mentionCount * 16);

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, it } from 'mocha';
 import { receiptsFrame } from './receipt-frames.ts';
 import { encodeId, newRawId } from '../core/ids.ts';
+import { RECORD, SlabWriter, eachRecord, keptPayloadAt } from '../core/record.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ServerFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
 import { ContentSchema } from '../proto/gen/parley/v1/content_pb.ts';
@@ -19,6 +20,20 @@ const TEXTS = [
   'x'.repeat(200),
   'ü'.repeat(9000),
 ];
+
+/** The payload of a record behind another, kept with its slab. */
+function keptAnswer(response: Uint8Array): Uint8Array {
+  let answer: Uint8Array | undefined;
+  const writer = new SlabWriter(
+    (slab) => eachRecord(slab, (at) => (answer = keptPayloadAt(slab, at))),
+    () => undefined,
+  );
+  if (response.length < 1000) writer.write({ kind: RECORD.result }, new Uint8Array(13).fill(9));
+  writer.write({ kind: RECORD.result }, response);
+  writer.flush();
+  assert.ok(answer !== undefined);
+  return answer;
+}
 
 describe('hot frames', () => {
   it('a text’s content is what the codec writes, and is read back as that text', () => {
@@ -95,6 +110,16 @@ describe('hot frames', () => {
         );
         const json = JSON.stringify(frames.toJson({ id, commit }));
         assert.equal(hot.commitFrameJson({ id, ...commit }).toString(), json);
+      }
+  });
+  it('replies to calls are the bytes of the codec', () => {
+    for (const id of [0, 1, 300, 2 ** 31])
+      for (const length of [0, 1, 127, 128, 70_000]) {
+        const response = new Uint8Array(length).fill(7);
+        const theirs = delimited(frames.encode({ id, result: { response } }));
+        assert.deepEqual(hot.resultFrameProto(id, response), theirs);
+        const around = hot.resultFrameProto(id, keptAnswer(response));
+        assert.deepEqual(around, theirs);
       }
   });
   it('receipts are the bytes of the codec', () => {

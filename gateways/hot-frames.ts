@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { encodeId } from '../core/ids.ts';
 import type { ReceiptsPayload } from '../core/link-payload.ts';
+import { headroomOf } from '../core/record.ts';
 
 /** A row frame's parts, as both encodings need them. */
 export interface RowFrameParts {
@@ -152,6 +153,30 @@ export function commitFrameProto(parts: CommitParts): Buffer {
   at = writeNumber(out, at, 1, parts.id);
   at = writeTag(out, at, 3, length);
   commit.copy(out, at, 0, length);
+  return out;
+}
+
+/**
+ * The reply to a call around its response, which may be a page of history: where the bytes before
+ * the response are free the frame is made around it, and nothing is copied.
+ */
+export function resultFrameProto(id: number, response: Uint8Array): Buffer {
+  const { length } = response;
+  // An empty response is left out, as a default is.
+  const inResult = length === 0 ? 0 : 1 + varintBytes(length) + length;
+  const idLength = id === 0 ? 0 : 1 + varintBytes(id);
+  const inFrame = idLength + 1 + varintBytes(inResult) + inResult;
+  const size = varintBytes(inFrame) + inFrame;
+  const isInPlace = size - length <= headroomOf(response);
+  const out = isInPlace
+    ? Buffer.from(response.buffer, response.byteOffset + length - size, size)
+    : Buffer.allocUnsafe(size);
+  let at = writeVarint(out, 0, inFrame);
+  at = writeNumber(out, at, 1, id);
+  at = writeTag(out, at, 4, inResult);
+  if (length === 0) return out;
+  at = writeTag(out, at, 1, length);
+  if (!isInPlace) out.set(response, at);
   return out;
 }
 

@@ -18,6 +18,7 @@ import {
   countAt,
   eachRecord,
   flagsAt,
+  keptPayloadAt,
   kindAt,
   payloadAt,
   positionAt,
@@ -67,6 +68,8 @@ interface Pending {
 export const COMMAND_DEADLINE_MS = 10_000;
 export const QUERY_DEADLINE_MS = 10_000;
 const PENDING_MAX = 65_536;
+/** An answer of this size keeps its slab; smaller ones are copied, and the slab serves again. */
+const SLAB_KEEPING_BYTES = 16_384;
 const RETRY_DELAY_MS = 50;
 const SWEEP_MS = 250;
 const RECONNECT_MIN_MS = 50;
@@ -94,6 +97,9 @@ export class StoreLink implements Metered {
   #isStopped = false;
   #retries = 0;
   #unknownOutcomes = 0;
+  /** Somebody holds a part of the slab that is being read. */
+  #isSlabKept = false;
+  readonly #each = (at: number, slab: Slab): void => this.#record(at, slab);
 
   constructor(options: StoreLinkOptions) {
     this.#options = options;
@@ -255,8 +261,9 @@ export class StoreLink implements Metered {
   // ---- what comes back
 
   #received(slab: Slab): void {
-    eachRecord(slab, (at) => this.#record(at, slab));
-    this.#writer.recycle(slab);
+    this.#isSlabKept = slab.buffer.byteLength !== SLAB_BYTES;
+    eachRecord(slab, this.#each);
+    if (!this.#isSlabKept) this.#writer.recycle(slab);
     this.#options.slabDone();
   }
 
@@ -268,13 +275,15 @@ export class StoreLink implements Metered {
     if (kind === RECORD.error) return this.#refused(pending, decodeError(payloadAt(slab, at)));
     this.#pending.delete(pending.request);
     if (kind === RECORD.commit) pending.commit?.(commitAt(at, slab));
-    else
-      pending.result?.({
-        // The answer is encoded later than a slab is given back, but large slabs are nobody's again.
-        bytes:
-          slab.buffer.byteLength === SLAB_BYTES ? payloadAt(slab, at).slice() : payloadAt(slab, at),
-        index: positionAt(slab, at),
-      });
+    else pending.result?.({ bytes: this.#keep(at, slab), index: positionAt(slab, at) });
+  }
+
+  /** The payload, for as long as anybody wants it. */
+  #keep(at: number, slab: Slab): Uint8Array {
+    const payload = payloadAt(slab, at);
+    if (payload.length < SLAB_KEEPING_BYTES && !this.#isSlabKept) return payload.slice();
+    this.#isSlabKept = true;
+    return keptPayloadAt(slab, at);
   }
 
   #refused(pending: Pending, error: ParleyError): void {

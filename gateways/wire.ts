@@ -7,7 +7,7 @@ import { ParleyError } from '../core/errors.ts';
 import { encodeId, messageIdRaw } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ClientFrameSchema, ServerFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
-import { commitFrameJson, commitFrameProto } from './hot-frames.ts';
+import { commitFrameJson, commitFrameProto, resultFrameProto } from './hot-frames.ts';
 import { methodNamed, refusalOf } from './methods.ts';
 import type { MethodName } from './session/method-names.ts';
 import { FRAME_BYTES_MAX } from './session/limits.ts';
@@ -54,7 +54,7 @@ export function encodeResult(
     return Buffer.from(`{"id":${id},"result":${JSON.stringify(json)}}`);
   }
   const bytes = response instanceof Uint8Array ? response : output.encode(response as Uint8Array);
-  return encodeFrame(format, { id, result: { response: bytes } });
+  return resultFrameProto(id, bytes);
 }
 
 export interface CommitFrame {

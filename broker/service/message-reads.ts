@@ -55,7 +55,7 @@ export async function listMessages(
   const { raw, head, first, index } = readable;
   // Protobuf of parts one behind the other is protobuf of the whole: field 1 is `messages`.
   const rest = listResponses.encode({ asOf: head, first, head, samples });
-  return { response: joined(encodeMessages(MESSAGES_FIELD, raw, rows), rest), index };
+  return { response: encodeMessages(MESSAGES_FIELD, raw, rows, rest), index };
 }
 
 async function page(
@@ -76,13 +76,6 @@ async function page(
     ...older,
     ...(await standingAfter(reads, at, Math.max(middle + 1, at.first), limit - older.length)),
   ];
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(first.length + second.length);
-  whole.set(first);
-  whole.set(second, first.length);
-  return whole;
 }
 
 /** A message by its place. Control rows have no message. */

@@ -57,7 +57,9 @@ describe('pages of messages written by hand', () => {
       standing(7, 'redacted', { flags: ROW_FLAG.redacted | ROW_FLAG.outbox }),
       standing(8, 'made by the server', { flags: ROW_FLAG.server, server: true }),
     ];
-    const theirs = pages.encode({ messages: rows.map((row) => renderMessage(CONVERSATION, row)) });
-    assert.deepEqual(Buffer.from(encodeMessages(1, CONVERSATION, rows)), Buffer.from(theirs));
+    const messages = rows.map((row) => renderMessage(CONVERSATION, row));
+    const theirs = pages.encode({ messages, head: 9 });
+    const rest = pages.encode({ head: 9 });
+    assert.deepEqual(Buffer.from(encodeMessages(1, CONVERSATION, rows, rest)), Buffer.from(theirs));
   });
 });

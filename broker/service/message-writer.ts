@@ -3,9 +3,8 @@
  * all the time, and the general codec costs five times as much. The bytes are those of the codec
  * (message-writer.test.ts compares them); bodies are spliced as they were logged.
  */
-import { isZero } from '../../core/bytes.ts';
-import { encodeUuid, messageIdRaw } from '../../core/ids.ts';
-import { ROW_FLAG, RowView } from '../../core/row.ts';
+import { messageIdRaw } from '../../core/ids.ts';
+import { ROW_AT, ROW_FIXED_BYTES, ROW_FLAG, RowView } from '../../core/row.ts';
 import type { StandingRow } from '../runtime/contract.ts';
 import { encodeMessage } from './render.ts';
 
@@ -29,6 +28,7 @@ const ID_TEXT_BYTES = 30;
 const UUID_TEXT_BYTES = 36;
 /** More than everything of a message but its body can take. */
 const HEAD_BYTES_MAX = 320;
+const HYPHEN = 45;
 const ALPHABET = new Uint8Array(32);
 for (let i = 0; i < 32; i++) ALPHABET[i] = '0123456789abcdefghjkmnpqrstvwxyz'.charCodeAt(i);
 const PREFIX = { usr: prefix('usr_'), dev: prefix('dev_'), msg: prefix('msg_') };
@@ -37,19 +37,29 @@ function prefix(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** `repeated Message` under the given field number, one behind the other. */
+/** The two characters of a byte in hexadecimal, the first in the low half. */
+const HEX = new Uint16Array(256);
+for (let i = 0; i < 256; i++) {
+  const digits = i.toString(16).padStart(2, '0');
+  HEX[i] = digits.charCodeAt(0) | (digits.charCodeAt(1) << 8);
+}
+
+/** `repeated Message` under the given field number, one behind the other, then `rest`. */
 export function encodeMessages(
   field: number,
   conversation: Uint8Array,
   rows: readonly StandingRow[],
+  rest: Uint8Array,
 ): Uint8Array {
-  const out = new PageWriter(rows.reduce((sum, row) => sum + row.row.length + HEAD_BYTES_MAX, 0));
+  const heads = rows.length * (HEAD_BYTES_MAX - ROW_FIXED_BYTES) + HEAD_BYTES_MAX;
+  const out = new PageWriter(rows.reduce((sum, { row }) => sum + row.length, heads + rest.length));
   for (const standing of rows) {
     // What was edited or deleted is rare, and takes the general way.
     const isPlain = standing.overlay.length === 0;
     if (isPlain) out.message(field, conversation, new RowView(standing.row));
     else out.bytes(field, encodeMessage(conversation, standing));
   }
+  out.raw(rest);
   return out.finish();
 }
 
@@ -69,8 +79,12 @@ class PageWriter {
     this.#room(value.length + 16);
     this.#tag(field, BYTES);
     this.#varint(value.length);
-    this.#out.set(value, this.#at);
-    this.#at += value.length;
+    this.#copy(value);
+  }
+
+  raw(value: Uint8Array): void {
+    this.#room(value.length);
+    this.#copy(value);
   }
 
   message(field: number, conversation: Uint8Array, row: RowView): void {
@@ -84,25 +98,26 @@ class PageWriter {
     if (body !== undefined) {
       this.#tag(FIELD.content, BYTES);
       this.#varint(body.length);
-      this.#out.set(body, this.#at);
-      this.#at += body.length;
-    }
-    if (body === undefined) this.#number(11, 1);
+      this.#copy(body);
+    } else this.#number(11, 1);
     this.#number(FIELD.changeSequence, row.sequence);
-    this.#id(FIELD.messageId, PREFIX.msg, messageIdRaw(row.timeMs, row.sequence, conversation));
+    const messageId = messageIdRaw(row.timeMs, row.sequence, conversation);
+    this.#id(FIELD.messageId, PREFIX.msg, messageId, 0);
     this.#close(lengthAt);
   }
 
   #head(row: RowView): void {
     this.#number(FIELD.sequence, row.sequence);
     this.#number(FIELD.timeMs, row.timeMs);
-    if (!isZero(row.sender)) this.#id(FIELD.sender, PREFIX.usr, row.sender);
-    if (!isZero(row.device)) this.#id(FIELD.device, PREFIX.dev, row.device);
+    const { bytes } = row;
+    this.#id(FIELD.sender, PREFIX.usr, bytes, ROW_AT.sender);
+    this.#id(FIELD.device, PREFIX.dev, bytes, ROW_AT.device);
     if (row.has(ROW_FLAG.outbox)) {
-      this.#uuid(FIELD.outbox, row.outbox);
+      this.#uuid(FIELD.outbox, bytes, ROW_AT.outbox);
       this.#number(FIELD.clientSeq, row.clientSeq);
     }
-    if (!isZero(row.clientMessageId)) this.#uuid(FIELD.clientMessageId, row.clientMessageId);
+    if (!isZeroAt(bytes, ROW_AT.clientMessageId))
+      this.#uuid(FIELD.clientMessageId, bytes, ROW_AT.clientMessageId);
   }
 
   #close(lengthAt: number): void {
@@ -146,15 +161,21 @@ class PageWriter {
     this.#out[this.#at++] = rest;
   }
 
-  /** The text of an id (core/ids.ts), without making a string of it. */
-  #id(field: number, prefixBytes: Uint8Array, raw: Uint8Array): void {
+  #copy(value: Uint8Array): void {
+    this.#out.set(value, this.#at);
+    this.#at += value.length;
+  }
+
+  /** The text of the id (core/ids.ts) at `from`, without making a string of it. None if it is zero. */
+  #id(field: number, prefixBytes: Uint8Array, raw: Uint8Array, from: number): void {
+    if (isZeroAt(raw, from)) return;
     this.#tag(field, BYTES);
     this.#varint(ID_TEXT_BYTES);
-    this.#out.set(prefixBytes, this.#at);
-    let at = this.#at + prefixBytes.length;
+    for (let i = 0; i < prefixBytes.length; i++) this.#out[this.#at++] = prefixBytes[i] ?? 0;
+    let at = this.#at;
     let buffer = 0;
     let bits = 2;
-    for (let i = 0; i < 16; i++) {
+    for (let i = from; i < from + 16; i++) {
       buffer = ((buffer << 8) | (raw[i] ?? 0)) & 0xffff;
       bits += 8;
       while (bits >= 5) {
@@ -165,10 +186,22 @@ class PageWriter {
     this.#at = at;
   }
 
-  #uuid(field: number, raw: Uint8Array): void {
+  /** The text of the UUID at `from`. */
+  #uuid(field: number, raw: Uint8Array, from: number): void {
     this.#tag(field, BYTES);
     this.#varint(UUID_TEXT_BYTES);
-    const text = encodeUuid(raw);
-    for (let i = 0; i < UUID_TEXT_BYTES; i++) this.#out[this.#at++] = text.charCodeAt(i);
+    let at = this.#at;
+    for (let i = 0; i < 16; i++) {
+      if (i === 4 || i === 6 || i === 8 || i === 10) this.#out[at++] = HYPHEN;
+      const digits = HEX[raw[from + i] ?? 0] ?? 0;
+      this.#out[at++] = digits & 0xff;
+      this.#out[at++] = digits >>> 8;
+    }
+    this.#at = at;
   }
+}
+
+function isZeroAt(raw: Uint8Array, from: number): boolean {
+  for (let i = from; i < from + 16; i++) if (raw[i] !== 0) return false;
+  return true;
 }
