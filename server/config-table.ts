@@ -259,7 +259,7 @@ export const CONFIG_TABLE: ConfigTable = {
     5,
     '%',
     { min: 1, max: 50 },
-    'Free disk space below which new messages are refused; reading and deleting go on.',
+    'Free disk space below which messages, edits, new groups and members are refused; reading, deleting, marking and signing in go on.',
   ),
   flushIntervalMs: integer(
     1_000,

@@ -33,7 +33,11 @@ export const REFUSED: Readonly<Record<RefusalKind, Refusal>> = {
     'too many commands wait for this conversation',
     OVERLOAD_RETRY_MS,
   ),
-  lowDisk: refusal('OVERLOADED', 'the disk is nearly full: nothing new is taken', 5000),
+  lowDisk: refusal(
+    'OVERLOADED',
+    'the disk is nearly full: only deletions, marks and settings are taken',
+    5000,
+  ),
   queries: refusal('OVERLOADED', 'the store answers too many questions', OVERLOAD_RETRY_MS),
   draining: refusal('DRAINING', 'the store is stopping'),
   starting: refusal('SHARD_UNAVAILABLE', 'the shard is not ready yet'),

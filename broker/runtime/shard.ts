@@ -262,8 +262,7 @@ export class Shard implements ShardLogEvents {
     if (!this.isServing) return this.#reign === 0 && this.#isLeading ? 'notLeader' : 'starting';
     if (bytes.length > COMMAND_BYTES_MAX) return 'tooLarge';
     if (!this.#parts.owner.owns(commandKey(bytes))) return 'moved';
-    const isEssential = commandKind(bytes) >= COMMAND_KIND.accountMembership;
-    return this.#parts.budget.take(this.shard, bytes.length, isEssential);
+    return this.#parts.budget.take(this.shard, bytes);
   }
 
   #enqueue(command: Uint8Array, answerer: Answerer, request: number): void {

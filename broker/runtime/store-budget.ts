@@ -3,6 +3,8 @@
  * per store, and refused before anything is proposed, so that a slow disk is felt by who sends and
  * not by memory.
  */
+import { COMMAND_KIND, SendView, commandKind } from '../../core/command.ts';
+import { BODY_KIND } from '../../core/row.ts';
 import type { RefusalKind } from './refusals.ts';
 
 /** Counts beside the body what a command costs while it is under way. */
@@ -33,12 +35,11 @@ export class StoreBudget {
     return this.#bytes;
   }
 
-  /** Why nothing of this size may be taken now; undefined = it is taken and must be given back. */
-  take(shard: number, commandBytes: number, isEssential: boolean): RefusalKind | undefined {
+  /** Why this command may not be taken now; undefined = it is taken and must be given back. */
+  take(shard: number, command: Uint8Array): RefusalKind | undefined {
     if (this.isDraining) return 'draining';
-    // What keeps people safe and logs consistent (a revoked session, a join on its way) goes on.
-    if (this.isDiskLow && !isEssential) return 'lowDisk';
-    const bytes = commandBytes + COMMAND_OVERHEAD_BYTES;
+    if (this.isDiskLow && !goesOnWithLowDisk(command)) return 'lowDisk';
+    const bytes = command.length + COMMAND_OVERHEAD_BYTES;
     const { shardBytesMax, storeBytesMax } = this.#options;
     if ((this.#shards[shard] ?? 0) + bytes > shardBytesMax) return 'overloaded';
     if (this.#bytes + bytes > storeBytesMax) return 'storeOverloaded';
@@ -62,5 +63,23 @@ export class StoreBudget {
   #add(shard: number, bytes: number): void {
     this.#shards[shard] = (this.#shards[shard] ?? 0) + bytes;
     this.#bytes += bytes;
+  }
+}
+
+/**
+ * What a nearly full disk still takes: what frees space (a delete), keeps people safe and logs
+ * consistent (a removal, a block, a revoked session, a join on its way), or is small and rare (marks
+ * are merged on their way here). Whatever brings content or members waits for room.
+ */
+export function goesOnWithLowDisk(command: Uint8Array): boolean {
+  switch (commandKind(command)) {
+    case COMMAND_KIND.send:
+      return new SendView(command).bodyKind === BODY_KIND.delete;
+    case COMMAND_KIND.createGroup:
+    case COMMAND_KIND.addMembers:
+    case COMMAND_KIND.updateConversation:
+      return false;
+    default:
+      return true;
   }
 }

@@ -409,19 +409,6 @@ describe('a store on one node', () => {
     for (const request of retried) assert.ok(gateway.committed(request).sequence > 0);
   });
 
-  it('a nearly full disk refuses sends and takes them again when there is room', async () => {
-    const node = await TestNode.started();
-    const gateway = node.gateway();
-    node.store.loop.spaceChanged(true);
-    const refused = gateway.command(hello(1));
-    await node.time.settle();
-    assert.equal(gateway.refused(refused).reason, 'OVERLOADED');
-    node.store.loop.spaceChanged(false);
-    const taken = gateway.command(hello(1));
-    await node.time.settle();
-    assert.equal(gateway.committed(taken).sequence, 1);
-  });
-
   it('a failed sync ends the store and acknowledges nothing (R016)', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();

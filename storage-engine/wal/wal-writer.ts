@@ -74,6 +74,8 @@ export class WalWriter {
   #isUnmarked = false;
   #hasData = false;
   #isLow = false;
+  /** What the last `trim` was told. */
+  #flushed: ReadonlyMap<number, number> | undefined;
   #frames = 0;
   #bytes = 0;
   #syncs = 0;
@@ -154,6 +156,7 @@ export class WalWriter {
   /** Removes segments that no shard needs and retention does not keep. Returns how many went. */
   trim(flushed: ReadonlyMap<number, number>): number {
     this.#mustBeOpen();
+    this.#flushed = flushed;
     const retentionBytes = this.#isLow ? 0 : this.#options.retentionBytes;
     const oldest = this.#clock.nowMs() - this.#options.retentionMs;
     const flushedCount = this.#segments.findIndex(
@@ -185,6 +188,8 @@ export class WalWriter {
     if (!isLow) this.#files.keepReserve();
     const changed = isLow !== this.#isLow;
     this.#isLow = isLow;
+    // What was kept for a rebuild goes at once: while sends are refused, no flush may ask for it.
+    if (changed && isLow && this.#flushed !== undefined) this.trim(this.#flushed);
     return changed;
   }
 

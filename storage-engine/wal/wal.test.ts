@@ -376,6 +376,20 @@ describe('wal: a failing disk', () => {
     assert.equal(roomy.writer.isLow, false);
   });
 
+  it('a disk that gets low takes back at once what was kept of the flushed log', () => {
+    const bench = new Bench(1, { ...OPTIONS, retentionBytes: 2 ** 30 }, 256 * 1024);
+    bench.start();
+    for (let index = 1; index <= 60; index++) bench.entries(1, index, index, 1000);
+    assert.equal(bench.writer.trim(new Map([[1, 60]])), 0, 'all of it is kept');
+    const { freeBytes } = bench.disk.space();
+    bench.disk.open('filler', { create: true }).write(0, [new Uint8Array(freeBytes - 4096)]);
+    assert.equal(bench.writer.checkSpace(), true);
+    assert.equal(bench.writer.isLow, true);
+    assert.equal(bench.recover().tail.segments.length, 1);
+    assert.equal(bench.writer.checkSpace(), true, 'which made room');
+    assert.equal(bench.writer.isLow, false);
+  });
+
   it('a record out of order never reaches the disk', () => {
     const bench = new Bench();
     bench.start();

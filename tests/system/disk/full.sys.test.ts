@@ -4,10 +4,18 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'mocha';
-import { call } from '../../../bench/accounts.ts';
+import { call, type Called } from '../../../bench/accounts.ts';
 import { person, type Account } from '../conformance/accounts.ts';
 import { isAlive, pause, refusedStart, until } from '../life-kit.ts';
 import { ServerUnderTest } from '../server-under-test.ts';
@@ -45,6 +53,52 @@ describe('a disk that fills up (R144, R210, R224)', () => {
     assert.match(server.log, /disk is nearly full/);
     rmSync(filler);
     await until(async () => (await send()) === 'accepted', 'accepted again');
+  });
+
+  it('with little free, deletes, marks, settings and accounts go on; edits and new groups wait', async () => {
+    const bo = await person(server.url, 'bo');
+    const crew = { requestId: crypto.randomUUID(), name: 'crew', members: [bo.userId] };
+    const made = await ask('POST', '/v1/conversations', crew);
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    const group = `/v1/conversations/${String(made.body['conversationId'])}`;
+    const kept = await ask('POST', `${group}/messages`, message('to be deleted'));
+    assert.equal(kept.status, 201, JSON.stringify(kept.body));
+    const one = `${group}/messages/${String(kept.body['sequence'])}`;
+    fill(4 * MIB);
+    await until(async () => (await send()) === 'OVERLOADED', 'refused');
+    const clientMessageId = crypto.randomUUID();
+    const edit = { clientMessageId, message: { text: { body: 'longer than before' } } };
+    for (const [verb, path, body] of [
+      ['PATCH', one, edit],
+      ['POST', '/v1/conversations', { ...crew, requestId: crypto.randomUUID() }],
+      ['POST', `${group}/messages`, message('one more')],
+    ] as const) {
+      const refused = await ask(verb, path, body);
+      assert.deepEqual([refused.status, refused.body['reason']], [503, 'OVERLOADED'], verb);
+      assert.match(String(refused.body['message']), /disk is nearly full/);
+    }
+    const { conversationId } = made.body;
+    const read = { read: [{ conversationId, epoch: epoch(), sequence: kept.body['sequence'] }] };
+    const token = bo.accessToken;
+    assert.equal(
+      (await call(server.url, 'POST', '/v1/receipts', { body: read, token })).status,
+      204,
+    );
+    const { body: seen } = await call(server.url, 'GET', group, { token });
+    assert.equal((seen['me'] as { readThrough?: number }).readThrough, kept.body['sequence']);
+    for (const [verb, path, body] of [
+      ['DELETE', one, undefined],
+      ['PATCH', `${group}/me`, { archived: true }],
+      ['DELETE', `${group}/members/${bo.userId}`, undefined],
+    ] as const) {
+      const { status, body: said } = await ask(verb, path, body);
+      assert.ok(status < 300, `${verb} ${path}: ${status} ${JSON.stringify(said)}`);
+    }
+    assert.ok((await person(server.url, 'late')).accessToken !== '', 'signs up');
+    rmSync(filler);
+    await until(async () => (await send()) === 'accepted', 'accepted again');
+    const { body } = await ask('GET', `${group}/messages?limit=100`);
+    assert.ok(!JSON.stringify(body).includes('to be deleted'));
   });
 
   it('a disk filled to the last byte under load: what was acknowledged is there once there is room', async () => {
@@ -103,18 +157,25 @@ describe('a disk that fills up (R144, R210, R224)', () => {
     while (performance.now() < end) if ((await send()) !== 'accepted') return;
   }
 
+  function ask(verb: string, path: string, body?: object): Promise<Called> {
+    const more = body === undefined ? {} : { body };
+    return call(server.url, verb, path, { ...more, token: ana.accessToken });
+  }
+
+  function epoch(): number {
+    const path = join(server.dataDir, 'cluster.json');
+    return (JSON.parse(readFileSync(path, 'utf8')) as { epoch: number }).epoch;
+  }
+
+  function message(text: string): object {
+    return { clientMessageId: crypto.randomUUID(), body: { message: { text: { body: text } } } };
+  }
+
   /** 'accepted', the reason of a refusal, or 'gone'. */
   async function send(): Promise<string> {
     const text = `note ${++count}`;
-    const body = {
-      clientMessageId: crypto.randomUUID(),
-      body: { message: { text: { body: text } } },
-    };
     try {
-      const answer = await call(server.url, 'POST', `${conversation()}/messages`, {
-        body,
-        token: ana.accessToken,
-      });
+      const answer = await ask('POST', `${conversation()}/messages`, message(text));
       if (answer.status !== 201) return String(answer.body['reason']);
       acknowledged.push(text);
       return 'accepted';

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { COMMAND_KIND, NO_ID, encodeCommand } from '../../core/command.ts';
+import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
+import { RECORD } from '../../core/record.ts';
+import { BODY_KIND } from '../../core/row.ts';
+import { OPEN_GROUP, idOf, markCommand, sendCommand } from '../conversation/test-kit.ts';
+import { goesOnWithLowDisk } from './store-budget.ts';
+import { TestNode, type TestGateway } from './test-kit.ts';
+
+const ANA = idOf(1);
+const BO = idOf(2);
+const CEM = idOf(3);
+const DIRECT = directConversationRaw(ANA, BO);
+const CREW = groupConversationRaw(ANA, idOf(1, 6));
+
+function send(
+  clientSeq: number,
+  more: Partial<Parameters<typeof sendCommand>[0]> = {},
+): Uint8Array {
+  return sendCommand({
+    to: DIRECT,
+    from: ANA,
+    peer: BO,
+    outbox: idOf(1, 7),
+    clientSeq,
+    after: clientSeq - 1,
+    clientMessageId: idOf(clientSeq, 9),
+    text: `hello ${clientSeq}`,
+    ...more,
+  });
+}
+
+const deleted = { bodyKind: BODY_KIND.delete, target: 1, text: '' } as const;
+const edited = { bodyKind: BODY_KIND.edit, target: 1, text: 'again' } as const;
+const byAna = { timeMs: 0, key: CREW, caller: ANA };
+
+function createCrew(members: readonly Uint8Array[], request: number = 1): Uint8Array {
+  const requestId = idOf(request, 6);
+  return encodeCommand({
+    ...byAna,
+    kind: COMMAND_KIND.createGroup,
+    key: groupConversationRaw(ANA, requestId),
+    requestId,
+    name: 'crew',
+    members,
+    settings: OPEN_GROUP,
+  });
+}
+
+function add(user: Uint8Array): Uint8Array {
+  return encodeCommand({ ...byAna, kind: COMMAND_KIND.addMembers, users: [user], role: 1 });
+}
+
+function remove(user: Uint8Array): Uint8Array {
+  return encodeCommand({ ...byAna, kind: COMMAND_KIND.removeMember, user });
+}
+
+function rename(): Uint8Array {
+  return encodeCommand({
+    ...byAna,
+    kind: COMMAND_KIND.updateConversation,
+    name: 'the crew',
+    ifVersion: 0,
+  });
+}
+
+function archive(): Uint8Array {
+  return encodeCommand({ ...byAna, kind: COMMAND_KIND.setMyState, archived: true });
+}
+
+function revoke(): Uint8Array {
+  const kind = COMMAND_KIND.accountSessionRevoked;
+  return encodeCommand({ kind, timeMs: 0, key: ANA, caller: NO_ID, session: idOf(5) });
+}
+
+async function ask(node: TestNode, gateway: TestGateway, command: Uint8Array): Promise<string> {
+  const request = gateway.command(command);
+  await node.time.settle();
+  const answer = gateway.answer(request);
+  assert.ok(answer !== undefined, 'answered');
+  return answer.kind === RECORD.error ? gateway.refused(request).reason : 'taken';
+}
+
+describe('a nearly full disk', () => {
+  it('takes deletes, marks, removals, settings and account commands; what brings content or members waits', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    for (const command of [send(1), createCrew([BO, CEM])])
+      assert.equal(await ask(node, gateway, command), 'taken');
+    node.store.loop.spaceChanged(true);
+    for (const command of [send(2), send(2, edited), createCrew([BO], 2), add(idOf(4)), rename()])
+      assert.equal(await ask(node, gateway, command), 'OVERLOADED');
+    const small = [send(2, deleted), markCommand(DIRECT, BO, { read: 1 }), remove(CEM), archive()];
+    for (const command of [...small, revoke()])
+      assert.equal(await ask(node, gateway, command), 'taken');
+    assert.equal(node.store.budget.refused.lowDisk, 5);
+    assert.equal(node.store.budget.bytes, 0, 'what was refused owes nothing');
+  });
+
+  it('a refusal by it says when to come back, and a refused send is taken once there is room', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    node.store.loop.spaceChanged(true);
+    const refused = gateway.command(send(1));
+    await node.time.settle();
+    const error = gateway.refused(refused);
+    assert.match(error.message, /disk is nearly full/);
+    assert.ok((error.retryAfterMs ?? 0) > 0);
+    node.store.loop.spaceChanged(false);
+    const taken = gateway.command(send(1));
+    await node.time.settle();
+    assert.equal(gateway.committed(taken).sequence, 1);
+  });
+
+  it('a message erased on it is erased on the disk as well: the flush goes on', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    gateway.command(send(1, { text: 'the-secret-one' }));
+    await node.flushed();
+    node.store.loop.spaceChanged(true);
+    assert.equal(await ask(node, gateway, send(2, deleted)), 'taken');
+    await node.flushed();
+    const rows = { from: 1, through: 9, limit: 9, newest: false };
+    const [first] = await node.until(node.store.reads.rows(DIRECT, rows));
+    assert.ok(first !== undefined && !Buffer.from(first.row).includes('the-secret-one'));
+  });
+
+  it('of every kind of command it is settled whether it waits', () => {
+    const waits = [send(1), send(1, edited), createCrew([BO]), add(BO), rename()];
+    assert.deepEqual(waits.map(goesOnWithLowDisk), [false, false, false, false, false]);
+    const goes = [send(1, deleted), markCommand(DIRECT, BO, { read: 1 }), remove(BO), revoke()];
+    assert.deepEqual(goes.map(goesOnWithLowDisk), [true, true, true, true]);
+  });
+});
