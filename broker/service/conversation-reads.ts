@@ -140,15 +140,16 @@ export async function membersById(
 export async function views(asked: Asked, request: Plain<ViewsQuery>): Promise<Read<ViewsAnswer>> {
   const raws = splitIds(request.conversations).slice(0, VIEWS_MAX);
   const last = await newestMessages(asked, raws);
+  const recent =
+    request.messages > 0
+      ? await recentMessages(asked, raws.slice(0, request.messagesOf), request.messages)
+      : [];
+  // Last, so that nothing that is pushed before this answer is newer than what it says.
   const conversations: (Sparse<Conversation> | undefined)[] = raws.map(() => undefined);
   await asked.reads.conversations(raws, (i, view) => {
     if (view?.membership(asked.caller.user) === 'member')
       conversations[i] = conversationShape(view, asked.caller.user, last[i]);
   });
-  const recent =
-    request.messages > 0
-      ? await recentMessages(asked, raws.slice(0, request.messagesOf), request.messages)
-      : [];
   return {
     response: { conversations: conversations.filter((item) => item !== undefined), recent },
     index: 0,

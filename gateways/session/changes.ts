@@ -24,12 +24,16 @@ export interface ChangedConversation {
 export interface Changes {
   /** Newest change first. */
   readonly changed: readonly ChangedConversation[];
-  readonly removed: readonly string[];
+  /** Raw ids of what left the directory; say `stillLeft` of them only. */
+  readonly left: readonly Uint8Array[];
   /** Nothing at or below it is missing from the above. */
   readonly position: Position;
 }
 
 type Views = Plain<ViewsAnswer>;
+
+/** Conversations asked for in one Link.Views, which answers no more. */
+const VIEWS_MAX = 200;
 
 export function* changesSince(
   caller: Caller,
@@ -43,7 +47,7 @@ export function* changesSince(
     request: { sinceAccountSequence: since.accountSequence },
   });
   const questions = shardQuestions(directory, since, surroundings.shardCount);
-  const removed = since === NOWHERE ? [] : idsOf(directory.left).map((raw) => encodeId('cnv', raw));
+  const left = since === NOWHERE ? [] : idsOf(directory.left);
   const indexes: number[] = [];
   const changed: ChangedConversation[] = [];
   if (questions.length > 0) {
@@ -65,7 +69,7 @@ export function* changesSince(
   changed.sort(newestFirst);
   return {
     changed,
-    removed,
+    left,
     position: {
       accountSequence: directory.accountSequence,
       indexes: Array.from(indexes, (index) => index ?? 0),
@@ -88,6 +92,22 @@ export function* viewsOf(
     caller,
     request: { conversations: raw, messages: messages.each, messagesOf: messages.of },
   });
+}
+
+/**
+ * Which of these the caller is still out of, to be said at once. He may have been added again since
+ * the directory was read, and that was pushed already: a removal behind it would stand for good.
+ */
+export function* stillLeft(caller: Caller, left: readonly Uint8Array[]): Routine<string[]> {
+  const gone: string[] = [];
+  for (let at = 0; at < left.length; at += VIEWS_MAX) {
+    const asked = left.slice(at, at + VIEWS_MAX);
+    const entries = asked.map((conversation) => ({ conversation, timeMs: 0 }));
+    const { conversations } = yield* viewsOf(caller, entries, { each: 0, of: 0 });
+    const open = new Set(conversations.map(({ conversationId }) => conversationId));
+    for (const raw of asked) if (!open.has(encodeId('cnv', raw))) gone.push(encodeId('cnv', raw));
+  }
+  return gone;
 }
 
 /** Newest first; equal times by id, so that pages neither overlap nor leave holes. */

@@ -7,7 +7,13 @@ import { ByteReader, ByteWriter } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
 import type { Plain } from '../../proto/codec.ts';
 import type { ListConversationsRequest } from '../../proto/gen/parley/client/v1/sync_pb.ts';
-import { changesSince, newestFirst, viewsOf, type ChangedConversation } from './changes.ts';
+import {
+  changesSince,
+  stillLeft,
+  newestFirst,
+  viewsOf,
+  type ChangedConversation,
+} from './changes.ts';
 import { PAGE_DEFAULT, PAGE_MAX, RECENT_CONVERSATIONS } from './limits.ts';
 import { badField } from './refusals.ts';
 import type { Routine } from './routine.ts';
@@ -62,12 +68,13 @@ export function* listConversations(
     each: Math.min(request.messages, MESSAGES_MAX),
     of: recentOf,
   });
+  const removed = after === undefined ? yield* stillLeft(caller, changes.left) : [];
   const isLast = shown.length === rest.length;
   const last = shown.at(-1);
   const response = {
     conversations: views.conversations,
     recent: views.recent,
-    removed: after === undefined ? changes.removed : [],
+    removed,
     total: changes.changed.length,
     syncToken: isLast
       ? encodeSyncToken(

@@ -4,7 +4,7 @@
  */
 import { encodeId } from '../../core/ids.ts';
 import { parseAddress } from './address.ts';
-import { changesSince, viewsOf, type ChangedConversation } from './changes.ts';
+import { changesSince, stillLeft, viewsOf, type ChangedConversation } from './changes.ts';
 import {
   CONVERSATIONS_PER_FRAME,
   RESUME_BYTES_MAX,
@@ -62,7 +62,8 @@ export function* resume(
   from: { readonly since: Position; readonly cursors: readonly ResumeCursor[] },
 ): Routine<Position> {
   const changes = yield* changesSince(caller, surroundings, from.since);
-  yield* pushViews(sink, caller, changes.changed, changes.removed);
+  yield* pushLeft(sink, caller, changes.left);
+  yield* pushViews(sink, caller, changes.changed);
   const changed = new Set(changes.changed.map((entry) => encodeId('cnv', entry.conversation)));
   const budget = { rows: RESUME_ROWS_MAX, bytes: RESUME_BYTES_MAX };
   for (const cursor of from.cursors) {
@@ -91,7 +92,8 @@ export function* verify(
       !from.isTrusted || timeMs > surroundings.lastSeenMs(encodeId('cnv', conversation)),
   );
   // The check repeats what left the directory: clients drop what they no longer have.
-  yield* pushViews(sink, caller, missed, changes.removed);
+  yield* pushLeft(sink, caller, changes.left);
+  yield* pushViews(sink, caller, missed);
   for (const entry of missed)
     sink.push({
       gap: {
@@ -104,20 +106,21 @@ export function* verify(
   return changes.position;
 }
 
+function* pushLeft(sink: ResumeSink, caller: Caller, left: readonly Uint8Array[]): Routine<void> {
+  const removed = yield* stillLeft(caller, left);
+  if (removed.length > 0) sink.push({ conversations: { removed } });
+}
+
 function* pushViews(
   sink: ResumeSink,
   caller: Caller,
   changed: readonly ChangedConversation[],
-  removed: readonly string[],
 ): Routine<void> {
-  let left = removed;
   for (let at = 0; at < changed.length; at += CONVERSATIONS_PER_FRAME) {
     const page = changed.slice(at, at + CONVERSATIONS_PER_FRAME);
     const views = yield* viewsOf(caller, page, { each: 0, of: 0 });
-    sink.push({ conversations: { items: views.conversations, removed: left } });
-    left = [];
+    sink.push({ conversations: { items: views.conversations } });
   }
-  if (left.length > 0) sink.push({ conversations: { removed: left } });
 }
 
 interface Budget {

@@ -686,6 +686,31 @@ describe('session: resume', () => {
     script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
     assert.ok(kinds(script).includes('gap'));
   });
+  it('who was added again while it ran is not told that he was removed', () => {
+    const [gone, back] = [newRawId(21), newRawId(22)];
+    const [goneId, backId] = [encodeId('cnv', gone), encodeId('cnv', back)];
+    const script = new ScriptedSession();
+    script.live({ resume: { syncToken: resumeToken(script) } });
+    script.running[0]?.answer(directory([], { left: Buffer.concat([gone, back]) }));
+    // Pushed as it happens, ahead of what the resume found in the directory before.
+    script.do((session) => session.conversation(backId, new Uint8Array(1)));
+    script.running[0]?.answer({ conversations: [{ conversationId: backId }], recent: [] });
+    const removed = script.frames.flatMap(({ conversations }) =>
+      conversations === undefined || conversations instanceof Uint8Array
+        ? []
+        : (conversations.removed ?? []),
+    );
+    assert.deepEqual(removed, [goneId]);
+    // A listing since a token answers alike.
+    script.ask({
+      call: { method: 'Sync.ListConversations', request: { since: resumeToken(script) } },
+    });
+    script.running[0]?.answer(directory([], { left: Buffer.concat([gone, back]) }));
+    script.running[0]?.answer({ conversations: [{ conversationId: backId }], recent: [] });
+    const listed = script.effects.find((effect) => effect.is === 'result');
+    assert.ok(listed?.is === 'result');
+    assert.deepEqual((listed.response as { removed: string[] }).removed, [goneId]);
+  });
   it('that cannot be finished ends the connection, which resumes elsewhere', () => {
     const script = new ScriptedSession();
     script.live({ resume: { syncToken: resumeToken(script) } });

@@ -102,6 +102,19 @@ export class SdkDevice {
     );
   }
 
+  /** What keeps it from being settled, for whoever reads a failed run. */
+  get owes(): string {
+    const client = this.client;
+    if (client === undefined) return 'does not run';
+    const all = client.conversations({ filter: 'all' });
+    all.show(0, 200);
+    const { rows, freshness } = all.get();
+    all.close();
+    const waiting = rows.filter((row) => row.waiting > 0).map((row) => `${row.id} ${row.waiting}`);
+    const { phase } = client.connection.get();
+    return `${phase}, list ${freshness}, unsent ${waiting.join(', ') || 'none'}`;
+  }
+
   start(): void {
     const { world, userId, deviceId, token, chance } = this.#parts;
     const scope = world.newScope();

@@ -428,9 +428,7 @@ export class World {
         if (c.isMember && c.cursor < (heads.get(c.id) ?? 0))
           late.push(`${device.name} is at ${c.cursor} of ${heads.get(c.id)} in ${c.id}`);
     }
-    for (const sdk of this.sdks)
-      if (!sdk.isSettled)
-        late.push(`${sdk.name} (${sdk.client?.connection.get().phase ?? 'gone'})`);
+    for (const sdk of this.sdks) if (!sdk.isSettled) late.push(`${sdk.name} (${sdk.owes})`);
     return late;
   }
 

@@ -20,6 +20,10 @@ function row(sequence: number, more: Partial<LogRow> = {}): LogRow {
   };
 }
 
+function said(body: string): { text: { body: string } } {
+  return { text: { body } };
+}
+
 function log(head = 0): ConversationLog {
   return ConversationLog.of({
     conversationId: 'cnv',
@@ -60,7 +64,7 @@ describe('conversation log', () => {
     const cnv = log();
     const ctx = context();
     cnv.takeRows(rows(row(1), row(2)), ctx);
-    cnv.takeCommitted({ ...row(8), senderUserId: ME }, ctx.held);
+    cnv.takeCommitted({ ...row(8), senderUserId: ME }, ctx);
     cnv.takeSync(
       {
         messages: [row(12), row(13)],
@@ -74,6 +78,32 @@ describe('conversation log', () => {
       { from: 1, through: 2 },
       { from: 12, through: 13 },
     ]);
+  });
+
+  it('a commit heard again below the cursor does not undo what changed the message since (S7)', () => {
+    const edit = row(25, { body: { edit: { target: { sequence: 19 }, message: said('later') } } });
+    const committed: Message = {
+      sequence: 19,
+      senderUserId: ME,
+      content: { message: said('first') },
+    };
+    // A start on a cache that never held the row: it lies in the hole of the first listing.
+    const hole = log(24);
+    const ctx = context();
+    hole.takeRows(rows(edit), ctx);
+    hole.takeCommitted(committed, ctx);
+    assert.equal(hole.cursor, 25);
+    assert.deepEqual(
+      [ctx.held.has(19), hole.ranges.some(({ from }) => from === 19)],
+      [false, false],
+    );
+    // The rows that passed are known here: they are applied.
+    const known = log(18);
+    known.takeRows(rows(row(19), row(20), row(21), row(22), row(23), row(24), edit), ctx);
+    ctx.held.delete(19);
+    known.takeCommitted(committed, ctx);
+    assert.equal(ctx.held.get(19)?.content?.message?.text?.body, 'later');
+    assert.equal(ctx.held.get(19)?.changeSequence, 25);
   });
 
   it('an erased row may have been an edit: only a page says whether a message stands there', () => {

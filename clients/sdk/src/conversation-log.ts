@@ -346,9 +346,21 @@ export class ConversationLog {
 
   // --- answers -----------------------------------------------------------------------------------
 
-  /** An own send was committed. It stands in its place though rows between may still be coming. */
-  takeCommitted(message: Message, messages: Messages): void {
-    messages.set(message.sequence, newer(messages.get(message.sequence), message));
+  /**
+   * An own send was committed. It stands in its place though rows between may still be coming. One
+   * whose answer is heard again later, below the cursor, may have been changed by rows that passed
+   * while it was not held: those known here are applied, else it stays a hole for a page to fill.
+   */
+  takeCommitted(committed: Message, context: Pick<RowContext, 'me' | 'messages'>): void {
+    const { me, messages } = context;
+    const held = messages.get(committed.sequence);
+    let message = committed;
+    if (held === undefined && committed.sequence <= this.cursor) {
+      if (committed.sequence < this.#controlsFrom) return;
+      for (const row of this.#controls)
+        if (targetOf(row.body) === committed.sequence) message = applyControl(message, row, me);
+    }
+    messages.set(message.sequence, newer(held, message));
     this.head = Math.max(this.head, message.sequence);
     this.ranges = addSpan(this.ranges, { from: message.sequence, through: message.sequence });
     const last = this.resource.lastMessage;

@@ -190,9 +190,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
 
   /** The log or its messages changed. */
   changed(messages: ReadonlyMap<Sequence, Message> | undefined): void {
-    const log = this.#log();
-    for (const [key, landing] of this.#landing)
-      if (hasLanded(landing, log)) this.#landing.delete(key);
+    this.#land();
     for (const message of messages?.values() ?? []) {
       if (this.#quotes.has(message.sequence))
         this.#quotes.set(message.sequence, quoteOf(message, message.sequence));
@@ -215,6 +213,21 @@ export class LiveConversation implements Conversation, TimelineOwner {
 
   erased(span: Span): void {
     for (const timeline of this.#timelines) timeline.erase(span);
+  }
+
+  /** An accepted send is in the cache. True = it had stood here for itself until now. */
+  outboxCached(): boolean {
+    if (!this.#land()) return false;
+    for (const timeline of this.#timelines) timeline.refresh();
+    return true;
+  }
+
+  #land(): boolean {
+    const log = this.#log();
+    const before = this.#landing.size;
+    for (const [key, landing] of this.#landing)
+      if (hasLanded(landing, log)) this.#landing.delete(key);
+    return this.#landing.size < before;
   }
 
   outboxChanged(settled: SettledRef | undefined): void {
@@ -406,10 +419,13 @@ export class LiveConversation implements Conversation, TimelineOwner {
   }
 }
 
-/** A message is held here; a change's row was applied in its place. */
+/**
+ * A message is held here, or the sync took it for one of a noted hole, which pages fill; a change's
+ * row was applied in its place.
+ */
 function hasLanded(settled: SettledRef, log: ConversationLog | undefined): boolean {
   if (log === undefined) return true;
-  return settled.entry.action.is === 'message'
-    ? spanOf(log.ranges, settled.sequence) !== undefined
-    : log.cursor >= settled.sequence;
+  const isPassed = log.cursor >= settled.sequence;
+  if (settled.entry.action.is !== 'message') return isPassed;
+  return (settled.isCached && isPassed) || spanOf(log.ranges, settled.sequence) !== undefined;
 }

@@ -124,6 +124,7 @@ export class Engine implements Core {
       call: (method, request) => this.call(method, request),
       isReady: () => this.isReady(),
       made: (group, resource) => this.#groupMade(group, resource),
+      left: (group) => this.#groupLeft(group),
       failed: (group) => this.#touch(group.conversationId),
     });
     this.#settings = new MySettings(this.host, this.#own, {
@@ -572,6 +573,9 @@ export class Engine implements Core {
             ...(message === undefined ? {} : { message }),
             done,
           }),
+        cached: (id) => {
+          if (this.#views.held(id)?.outboxCached() === true) this.#views.listsChanged();
+        },
         failed: (entry, reason) => {
           this.#events.emit('failed', {
             conversationId: entry.conversationId,
@@ -623,8 +627,17 @@ export class Engine implements Core {
   }
 
   #groupMade(group: LocalGroup, resource: ConversationResource): void {
-    this.#own.dropGroup(group.conversationId);
     this.#sync.push({ is: 'resource', resource });
+    this.#released(group);
+  }
+
+  #groupLeft(group: LocalGroup): void {
+    this.#sync.push({ is: 'gone', conversationId: group.conversationId });
+    this.#released(group);
+  }
+
+  #released(group: LocalGroup): void {
+    this.#own.dropGroup(group.conversationId);
     this.outbox.hold(group.conversationId, false);
     this.#touch(group.conversationId);
   }

@@ -12,6 +12,8 @@ export interface GroupMakerHooks {
   call<T>(method: string, request: unknown): Promise<T>;
   isReady(): boolean;
   made(group: LocalGroup, resource: ConversationResource): void;
+  /** It was made before, and this user is no member of it any more. */
+  left(group: LocalGroup): void;
   failed(group: LocalGroup): void;
 }
 
@@ -59,6 +61,8 @@ export class GroupMaker {
   #refused(group: LocalGroup, error: unknown): void {
     const reason = reasonOf(error);
     const retry = REASONS[reason].retry;
+    // Its answer was lost, and somebody removed the maker since: what waits is refused one by one.
+    if (reason === 'NOT_A_MEMBER') return this.#hooks.left(group);
     if (retry === 'never' || retry === 'fix' || retry === 'reread') {
       // Its messages stay, unsent, and say so: nothing written here is dropped silently.
       this.#own.setGroup({ ...group, failed: reason });

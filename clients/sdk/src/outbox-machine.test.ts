@@ -106,6 +106,11 @@ class Script {
   }
 }
 
+function editOf(key: string, target: { key: string }, queuedTimeMs: number): OutboxEntry {
+  const action = { is: 'edit', target, content: { text: { body: 'edited' } } } as const;
+  return { ordinal: 2, key, conversationId: 'cnv', to: 'cnv', action, queuedTimeMs };
+}
+
 describe('outbox machine', () => {
   it('pipelines: each names the one before it (S5, G3)', () => {
     const script = new Script();
@@ -115,6 +120,53 @@ describe('outbox machine', () => {
     script.commit('a', 1);
     script.send('d');
     assert.deepEqual(script.sent(), ['d:4<3']);
+  });
+
+  it('what waited for a commit keeps its number when that commit is cached late (S5)', () => {
+    const kept = new Map<string, unknown>();
+    const keep = (effects: readonly OutboxEffect[]): void => {
+      for (const effect of effects)
+        if (effect.is === 'store')
+          for (const { table, key, value } of effect.puts)
+            kept.set(`${table} ${key.join()}`, value);
+    };
+    const script = new Script();
+    script.live();
+    script.send('a');
+    const target = { key: 'a' };
+    keep(script.step({ is: 'added', entry: editOf('b', target, script.nowMs) }));
+    script.step({ is: 'saved', key: 'b' });
+    const committed = { is: 'committed', key: 'a', commit: { conversationId: 'cnv', sequence: 7 } };
+    const effects = script.step(committed as OutboxEvent);
+    keep(effects);
+    script.store();
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1']);
+    const [settled] = effects.filter((effect) => effect.is === 'settled');
+    assert.ok(settled?.is === 'settled');
+    // The cache has it only now, long after the edit went out.
+    keep(script.step({ is: 'cached', entry: settled.settled.entry }));
+    assert.equal(kept.get('outbox 1'), undefined);
+    const stored = kept.get('outbox 2') as OutboxEntry;
+    assert.deepEqual(stored.number, { outboxId: 'box-1', clientSeq: 2, after: 1 });
+    assert.deepEqual(stored.action, { ...editOf('b', target, 0).action, target: { sequence: 7 } });
+    assert.equal((kept.get('lanes cnv') as { next: number }).next, 3);
+  });
+
+  it('a wait that ended while another conversation was busy is not forgotten (S5)', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.send('z', { conversationId: 'other', to: 'other' });
+    script.sent();
+    script.refuse('a', { reason: 'OVERLOADED', retryAfterMs: 2_000 });
+    // Something happens elsewhere a moment after the wait ended, before anybody looked at the clock.
+    script.monotonicMs += 2_005;
+    script.step({ is: 'committed', key: 'z', commit: { conversationId: 'other', sequence: 1 } });
+    const moment = { nowMs: script.nowMs, monotonicMs: script.monotonicMs, chance: 0.5 };
+    assert.ok((script.machine.nextTickMs(moment) ?? Infinity) <= script.monotonicMs);
+    script.step({ is: 'tick' });
+    script.store();
+    assert.deepEqual(script.sent(), ['a:1<0']);
   });
 
   it('an entry that is not durable does not go; nor does one whose number is not (S4)', () => {

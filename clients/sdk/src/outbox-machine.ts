@@ -46,6 +46,8 @@ export type OutboxEvent =
       readonly outboxId?: string;
       readonly clientSeq?: number;
     }
+  /** What an accepted send says is in the cache: its entry is needed no more. */
+  | { readonly is: 'cached'; readonly entry: OutboxEntry }
   | { readonly is: 'retry'; readonly key: Key }
   | { readonly is: 'cancel'; readonly key: Key }
   /** Everything the server holds of the conversation was compared by key. */
@@ -72,12 +74,8 @@ export type OutboxEffect =
     }
   | { readonly is: 'transmit'; readonly entries: readonly OutboxEntry[] }
   | { readonly is: 'state'; readonly entry: OutboxEntry; readonly state: SendState }
-  /** Store the message in the cache first, then these puts: a crash between repeats a replay. */
-  | {
-      readonly is: 'settled';
-      readonly settled: SettledSend;
-      readonly puts: readonly StorePut<OwnTable>[];
-    }
+  /** Store the message in the cache, then say `cached`: a crash between repeats a replay. */
+  | { readonly is: 'settled'; readonly settled: SettledSend }
   | { readonly is: 'failed'; readonly entry: OutboxEntry; readonly reason: Reason }
   | { readonly is: 'cancelled'; readonly entry: OutboxEntry }
   /** A restored database: sync the conversation, report what is there, then `recovered`. */
@@ -139,8 +137,8 @@ export class OutboxMachine {
     let next = Number.POSITIVE_INFINITY;
     for (const lane of this.#lanes.values()) {
       if (lane.held.length === 0) continue;
-      if (this.#isLive && lane.notBeforeMs > moment.monotonicMs)
-        next = Math.min(next, lane.notBeforeMs);
+      // Also one that has passed: only `tick` looks at all lanes, whatever happened in others since.
+      if (this.#isLive && lane.notBeforeMs > 0) next = Math.min(next, lane.notBeforeMs);
       for (const each of lane.held) {
         if (each.step === 'in-flight') next = Math.min(next, each.sentAtMs + ANSWER_MS_MAX);
         else if (each.entry.failed === undefined)
@@ -178,6 +176,8 @@ export class OutboxMachine {
         });
       case 'appeared':
         return this.#appeared(event);
+      case 'cached':
+        return this.#cached(event.entry);
       case 'refused':
         return this.#refused(event, moment);
       case 'retry':
@@ -267,14 +267,22 @@ export class OutboxMachine {
     const lane = this.#lane(held.entry.conversationId);
     if (held.entry.number !== undefined) lane.accepted(held.entry.number);
     this.#drop(held, lane);
-    const puts: StorePut<OwnTable>[] = [removal(held.entry), laneOf(lane)];
+    const puts: StorePut<OwnTable>[] = [];
     for (const other of lane.held) {
       if (!waitsFor(other.entry).includes(key)) continue;
       other.entry = resolved(other.entry, key, at.sequence);
       puts.push(kept(other.entry));
     }
-    this.#effects.push({ is: 'settled', settled: { entry: held.entry, ...at }, puts });
+    // At once: written behind the cache it would take from them the numbers they get meanwhile.
+    if (puts.length > 0) this.#effects.push({ is: 'store', puts, numbered: [] });
+    this.#effects.push({ is: 'settled', settled: { entry: held.entry, ...at } });
     return lane;
+  }
+
+  /** The lane as it is by now: later sends may have taken numbers since. */
+  #cached(entry: OutboxEntry): undefined {
+    const puts = [removal(entry), laneOf(this.#lane(entry.conversationId))];
+    this.#effects.push({ is: 'store', puts, numbered: [] });
   }
 
   #refused(event: Extract<OutboxEvent, { is: 'refused' }>, moment: Moment): OutboxLane | undefined {
@@ -374,6 +382,8 @@ export class OutboxMachine {
   }
 
   #tick(moment: Moment): 'all' {
+    for (const lane of this.#lanes.values())
+      if (lane.notBeforeMs <= moment.monotonicMs) lane.notBeforeMs = 0;
     for (const held of this.#byKey.values()) {
       if (held.entry.failed !== undefined) continue;
       const isUnanswered = held.step === 'in-flight';

@@ -28,6 +28,8 @@ const RECENT_MAX = 512;
 export interface SettledRef extends SettledSend {
   readonly ref: MessageRef;
   readonly state: Cell<SendState>;
+  /** The cache has what is known of it. */
+  isCached: boolean;
 }
 
 export interface OutboxHooks {
@@ -38,6 +40,8 @@ export interface OutboxHooks {
   me(): { readonly userId: string; readonly deviceId: string };
   /** Puts the message into the cache; `done` once it is stored. */
   committed(settled: SettledSend, message: Message | undefined, done: () => void): void;
+  /** A settled send is in the cache, as far as its message can be. */
+  cached(conversationId: ConversationId): void;
   failed(entry: OutboxEntry, reason: Reason): void;
   /** Rows or states of this conversation's own messages changed. */
   changed(conversationId: ConversationId, settled?: SettledRef): void;
@@ -169,7 +173,7 @@ export class Outbox {
         this.#show(effect.entry.key);
         return this.#hooks.changed(effect.entry.conversationId);
       case 'settled':
-        return this.#settled(effect.settled, effect.puts);
+        return this.#settled(effect.settled);
       case 'failed':
         this.#refs.get(effect.entry.key)?.rejected(effect.reason);
         return this.#hooks.failed(effect.entry, effect.reason);
@@ -193,7 +197,7 @@ export class Outbox {
     this.#step({ is: 'committed', key, commit });
   }
 
-  #settled(settled: SettledSend, puts: readonly StorePut<OwnTable>[]): void {
+  #settled(settled: SettledSend): void {
     const { entry } = settled;
     const body = entry.body ?? bodyOf(entry.action);
     this.#recent.set(entry.key, body);
@@ -214,12 +218,16 @@ export class Outbox {
     const ref = this.#refs.get(entry.key);
     this.#refs.delete(entry.key);
     ref?.settled(settled);
-    this.#hooks.changed(
-      entry.conversationId,
-      ref === undefined ? undefined : { ...settled, ref, state: ref.state },
-    );
+    const landing: SettledRef | undefined =
+      ref === undefined ? undefined : { ...settled, ref, state: ref.state, isCached: false };
+    this.#hooks.changed(entry.conversationId, landing);
     // Into the cache first: a crash between leaves the entry, and sending it again is a replay.
-    this.#hooks.committed(settled, message, () => this.#write(puts, () => undefined));
+    this.#hooks.committed(settled, message, () => {
+      this.#step({ is: 'cached', entry });
+      if (landing === undefined) return;
+      landing.isCached = true;
+      this.#hooks.cached(entry.conversationId);
+    });
   }
 
   #recover(conversationId: ConversationId): void {

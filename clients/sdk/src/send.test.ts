@@ -461,6 +461,21 @@ describe('sending', () => {
     assert.equal(ref.state.get().is, 'SENDING');
   });
 
+  it('sends of a group that was made and left before its maker heard of it are refused', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    world.server.onRequest = (frame) =>
+      frame.call?.method === 'Conversations.Create' || frame.send !== undefined
+        ? { error: { reason: 'NOT_A_MEMBER' } }
+        : undefined;
+    const crew = ana.client.createGroup({ name: 'Crew', members: [BO] });
+    const ref = crew.send(say('hello?'));
+    await world.advance(500);
+    assert.deepEqual(ref.state.get(), { is: 'FAILED', reason: 'NOT_A_MEMBER', retryable: true });
+    assert.equal(crew.info.get().canSend, false);
+    assert.deepEqual(await ana.store.readOwn('groups', under()), []);
+  });
+
   it('content too large is refused here, and nothing of it is kept', async () => {
     const world = new World();
     const ana = await world.started(ANA);

@@ -373,7 +373,7 @@ export class SyncMachine {
   ): void {
     const log = this.logs.get(event.conversationId);
     if (log !== undefined && event.message !== undefined)
-      log.takeCommitted(event.message, this.#context(log, messages).messages);
+      log.takeCommitted(event.message, this.#context(log, messages));
     outcome.touched.add(event.conversationId);
     outcome.afterwards.push(() => event.done());
   }
