@@ -56,14 +56,16 @@ export async function runLoads(
     for (const generator of generators) tell(generator, { is: 'run', fromMs, untilMs });
     await sleepUntil(fromMs);
     const before = await sample(server);
-    await sleepUntil(untilMs);
+    // Senders with a number of their own may be done before the time is up.
+    await Promise.race([sleepUntil(untilMs), Promise.all(done)]);
     const after = await sample(server);
     const rss = server.pid === undefined ? 0 : residentBytes(processTree(server.pid));
     const counted = (await Promise.all(done)).map((message) => message as Counted);
+    const endedMs = Math.max(...counted.map((part) => part.endedMs));
     return figures(
       counted,
       { cpu: after.cpu - before.cpu, syncs: after.syncs - before.syncs, rss },
-      timing.seconds,
+      Math.max(0.001, (endedMs - fromMs) / 1000),
     );
   } finally {
     for (const generator of generators) generator.kill();
@@ -103,7 +105,7 @@ function figures(
     lost: sum((part) => part.lost),
     closed: sum((part) => part.closed),
     refusals,
-    seconds,
+    seconds: round(seconds),
   };
 }
 

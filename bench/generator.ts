@@ -40,7 +40,7 @@ class Counters {
     this.refusals[reason] = (this.refusals[reason] ?? 0) + 1;
   }
 
-  counted(clients: readonly LoadClient[], cpuSeconds: number): Counted {
+  counted(clients: readonly LoadClient[], cpuSeconds: number, endedMs: number): Counted {
     const sum = (of: (client: LoadClient) => number): number =>
       clients.reduce((total, client) => total + of(client), 0);
     return {
@@ -57,6 +57,7 @@ class Counters {
       ack: this.ack.counts,
       endToEnd: this.endToEnd.counts,
       cpuSeconds,
+      endedMs,
     };
   }
 }
@@ -116,10 +117,11 @@ class SendRun implements Run {
     setTimeout(() => (cpu = -cpuNow()), fromMs - now());
     const senders = this.#load.window > 0 ? this.#closedLoop() : this.#openLoop();
     await senders;
+    const endedMs = Math.min(now(), untilMs);
     cpu += cpuNow();
     await this.#lastOnes();
     for (const client of this.#clients) client.close();
-    return this.#count.counted(this.#clients, cpu);
+    return this.#count.counted(this.#clients, cpu, endedMs);
   }
 
   /** Waits until everything acknowledged was delivered, or nothing moves any more. */
@@ -252,7 +254,7 @@ class IdleRun implements Run {
 
   async run(_fromMs: number, untilMs: number): Promise<Counted> {
     await new Promise((done) => setTimeout(done, untilMs - now()));
-    const counted = this.#count.counted(this.#clients, 0);
+    const counted = this.#count.counted(this.#clients, 0, untilMs);
     for (const client of this.#clients) client.close();
     return counted;
   }
@@ -286,7 +288,7 @@ class HistoryRun implements Run {
     );
     const cpu = cpuNow() - began;
     for (const client of this.#clients) client.close();
-    return this.#count.counted(this.#clients, cpu);
+    return this.#count.counted(this.#clients, cpu, untilMs);
   }
 
   // biome-ignore format: one signature

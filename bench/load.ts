@@ -63,6 +63,8 @@ export interface Counted {
   readonly ack: readonly number[];
   readonly endToEnd: readonly number[];
   readonly cpuSeconds: number;
+  /** When the last sender had done its `sendsMax`; the end of the run if time ended it. */
+  readonly endedMs: number;
 }
 
 /** Wall clock with a sub-ms part, comparable between processes of one machine. */

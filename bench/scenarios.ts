@@ -138,7 +138,13 @@ async function group(server: ServerUnderLoad, options: BenchOptions): Promise<Re
   return { members: options.members, ...figures };
 }
 
-/** First messages of new conversations against later ones of the same, then sends over many. */
+/** Of the conversations that there are, so many are written to: what their number alone costs. */
+const FEW = 1000;
+
+/**
+ * First messages of new conversations; later ones of the same, over all of them in rotation; and
+ * the same load over a thousand of them while all others exist.
+ */
 async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
   const senders = 100;
   const count = Math.max(senders, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
@@ -146,36 +152,35 @@ async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<R
   // Sender s writes to the users at distances 1..each; distances below half of all make no pair twice.
   const writers = users.length;
   const perWriter = Math.ceil(options.conversations / writers);
-  const load = (first: number, sendsMax: number, window: number): SendLoad => ({
+  const load = (targets: number, sendsMax: number, window: number): SendLoad => ({
     ...shared(options, server),
     users,
     senders: users.map((_, s) => ({
       user: s,
-      targets: Array.from({ length: perWriter }, (_, k) =>
-        direct(users[(s + 1 + ((first + k) % perWriter)) % writers]),
+      targets: Array.from({ length: targets }, (_unused, k) =>
+        direct(users[(s + 1 + k) % writers]),
       ),
     })),
     window,
     marks: false,
     sendsMax,
   });
-  const began = performance.now();
-  const fresh = await runLoads(server, [load(0, perWriter, 1)], {
+  const window = Math.max(1, Math.round((options.window * senders) / writers));
+  const timing = { warmSeconds: options.warm, seconds: options.seconds };
+  const first = await runLoads(server, [load(perWriter, perWriter, 1)], {
     warmSeconds: 0,
-    seconds: Math.max(1, Math.ceil(options.conversations / 3000)),
+    seconds: Math.max(10, Math.ceil(options.conversations / 500)),
   });
-  const createdMs = performance.now() - began;
-  const later = await runLoads(
-    server,
-    [load(0, 0, Math.max(1, Math.round((options.window * senders) / writers)))],
-    { warmSeconds: options.warm, seconds: options.seconds },
-  );
+  const later = await runLoads(server, [load(perWriter, 0, window)], timing);
+  const few = Math.max(1, Math.floor(FEW / writers));
+  const laterOverFew = await runLoads(server, [load(few, 0, window)], timing);
   return {
     conversations: writers * perWriter,
-    createdMs: Math.round(createdMs),
-    first: fresh,
+    few: writers * few,
+    first,
     later,
-    firstToLaterAckP50: round(fresh.ackMs.p50 / Math.max(later.ackMs.p50, 0.001)),
+    laterOverFew,
+    firstToLaterAckP50: round(first.ackMs.p50 / Math.max(later.ackMs.p50, 0.001)),
   };
 }
 
