@@ -169,6 +169,28 @@ describe('outbox machine', () => {
     assert.deepEqual(script.sent(), ['a:1<0']);
   });
 
+  it('what cannot be compared after a removal fails with its number, and a retry compares again (S5)', () => {
+    const script = new Script();
+    script.live();
+    script.send('a');
+    script.send('b');
+    script.refuse('a', { reason: 'TOO_OLD' });
+    script.refuse('b', { reason: 'TOO_OLD' });
+    assert.deepEqual(script.recovers, ['cnv']);
+    script.step({ is: 'hidden', conversationId: 'cnv', reason: 'NOT_A_MEMBER' });
+    const failed = { is: 'FAILED', reason: 'NOT_A_MEMBER', retryable: true } as const;
+    assert.deepEqual(script.machine.stateOf('a'), failed);
+    assert.deepEqual(script.machine.stateOf('b'), failed);
+    assert.equal(script.machine.entry('b')?.number?.clientSeq, 2);
+    // Added again: the same number asks, and is compared before it could be said twice.
+    script.sent();
+    script.step({ is: 'retry', key: 'a' });
+    script.store();
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    script.refuse('a', { reason: 'TOO_OLD' });
+    assert.equal(script.recovers.length, 2);
+  });
+
   it('an entry that is not durable does not go; nor does one whose number is not (S4)', () => {
     const script = new Script();
     script.live();

@@ -56,6 +56,8 @@ export type OutboxEvent =
       readonly conversationId: ConversationId;
       readonly freshOutboxId: string;
     }
+  /** The server shows this user nothing of it any more, so nothing can be compared. */
+  | { readonly is: 'hidden'; readonly conversationId: ConversationId; readonly reason: Reason }
   | { readonly is: 'tick' };
 
 export interface SettledSend {
@@ -186,6 +188,8 @@ export class OutboxMachine {
         return this.#cancel(event.key);
       case 'recovered':
         return this.#recovered(event);
+      case 'hidden':
+        return this.#hidden(event.conversationId, event.reason);
       case 'tick':
         return this.#tick(moment);
     }
@@ -328,10 +332,14 @@ export class OutboxMachine {
   #fail(held: Held, reason: Reason, retryable: boolean): void {
     // A refusal is final and its number is skipped; after 24 h the outcome may still be unknown.
     const entry = reason === 'DEADLINE' ? held.entry : unnumbered(held.entry);
-    held.entry = { ...entry, failed: { reason, retryable } };
+    this.#failAs(held, { ...entry, failed: { reason, retryable } }, reason);
+  }
+
+  #failAs(held: Held, entry: OutboxEntry, reason: Reason): void {
+    held.entry = entry;
     this.#toStep(held, 'queued');
-    this.#effects.push({ is: 'store', puts: [kept(held.entry)], numbered: [] });
-    this.#effects.push({ is: 'failed', entry: held.entry, reason });
+    this.#effects.push({ is: 'store', puts: [kept(entry)], numbered: [] });
+    this.#effects.push({ is: 'failed', entry, reason });
   }
 
   #retry(key: Key, moment: Moment): OutboxLane | undefined {
@@ -378,6 +386,18 @@ export class OutboxMachine {
     lane.needsRecovery = false;
     lane.isRecovering = false;
     this.#effects.push({ is: 'store', puts, numbered: [] });
+    return lane;
+  }
+
+  /** Numbers are kept: what stands on the server settles by key when a later retry may look again. */
+  #hidden(conversationId: ConversationId, reason: Reason): OutboxLane {
+    const lane = this.#lane(conversationId);
+    lane.needsRecovery = false;
+    lane.isRecovering = false;
+    for (const held of lane.held) {
+      if (held.entry.number === undefined || held.entry.failed !== undefined) continue;
+      this.#failAs(held, { ...held.entry, failed: { reason, retryable: true } }, reason);
+    }
     return lane;
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Accepted, Key, MessageRef, SendState } from './client-interface.ts';
 import type { Body, Commit, ConversationId, Message, ServerFrame } from './contract.ts';
-import { ClientError } from './errors.ts';
+import { ClientError, reasonOf } from './errors.ts';
 import type { HostPort } from './host.ts';
 import { newUuid } from './ids.ts';
 import { bodyOf, type Lane, type OutboxEntry, waitsFor } from './outbox-entry.ts';
@@ -16,7 +16,7 @@ import {
   OutboxMachine,
   type SettledSend,
 } from './outbox-machine.ts';
-import type { Reason } from './reasons.ts';
+import { REASONS, type Reason } from './reasons.ts';
 import type { SavedStore } from './saved-store.ts';
 import { Cell, isShallowEqual } from './store.ts';
 import { type OwnTable, type StorePut, under } from './stores/store-port.ts';
@@ -239,8 +239,11 @@ export class Outbox {
           conversationId,
           freshOutboxId: newUuid((count) => this.#host.randomBytes(count)),
         }),
-      // The connection went: it is asked for again on the next.
-      () => undefined,
+      (error: unknown) => {
+        const reason = reasonOf(error);
+        // Else the connection went: it is asked for again on the next.
+        if (REASONS[reason].retry === 'never') this.#step({ is: 'hidden', conversationId, reason });
+      },
     );
   }
 
