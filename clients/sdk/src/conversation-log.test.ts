@@ -106,6 +106,30 @@ describe('conversation log', () => {
     assert.equal(ctx.held.get(19)?.changeSequence, 25);
   });
 
+  it('a row kept aside does not bring back what was deleted before its turn came (S7)', () => {
+    const cnv = log();
+    const ctx = context();
+    cnv.takeRows(rows(row(1)), ctx);
+    cnv.takeRows(rows(row(3)), ctx);
+    // Read again as it stands: the third is gone, and the fifth says so.
+    const { body: _body, ...erased } = row(3);
+    const gone = row(5, { body: { delete: { target: { sequence: 3 } } } });
+    cnv.takeRows(rows(row(2), erased, row(4), gone), ctx);
+    assert.equal(ctx.held.get(3)?.deleted, true);
+    // The same, its deletion long passed: a hole, which a page fills.
+    const late = log();
+    const later = context();
+    late.takeRows(rows(row(1)), later);
+    late.takeRows(rows(row(3)), later);
+    late.takeSync(
+      { messages: [row(40)], hole: { after: 1, before: 40 }, cursor: { epoch: 1, sequence: 40 } },
+      { asked: 1, isLast: true },
+      later,
+    );
+    assert.equal(later.held.has(3), false);
+    assert.equal(late.cursor, 40);
+  });
+
   it('an erased row may have been an edit: only a page says whether a message stands there', () => {
     const cnv = log();
     const ctx = context();

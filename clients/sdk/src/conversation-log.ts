@@ -263,7 +263,23 @@ export class ConversationLog {
     if (this.#aside.length === 0) return;
     const waiting = this.#aside.sort((a, b) => a.sequence - b.sequence);
     this.#aside = [];
-    for (const row of waiting) this.#takeRow(row, context, outcome);
+    for (const row of waiting) {
+      const isPassed =
+        row.sequence <= this.cursor && spanOf(this.ranges, row.sequence) === undefined;
+      // What waited is as old as its push: behind a row that is gone, or beside a hole, rows that
+      // changed it may have passed.
+      if (isPassed && row.sequence < this.#controlsFrom) continue;
+      this.#takeRow(row, context, outcome);
+      if (isPassed) this.#bringUp(row.sequence, context);
+    }
+  }
+
+  /** Changes that passed before the message came. */
+  #bringUp(sequence: Sequence, { me, messages }: Pick<RowContext, 'me' | 'messages'>): void {
+    for (const row of this.#controls) {
+      const held = targetOf(row.body) === sequence ? messages.get(sequence) : undefined;
+      if (held !== undefined) messages.set(sequence, applyControl(held, row, me));
+    }
   }
 
   #apply(row: LogRow, context: RowContext, outcome: RowsOutcome): void {
@@ -352,15 +368,12 @@ export class ConversationLog {
    * while it was not held: those known here are applied, else it stays a hole for a page to fill.
    */
   takeCommitted(committed: Message, context: Pick<RowContext, 'me' | 'messages'>): void {
-    const { me, messages } = context;
+    const { messages } = context;
     const held = messages.get(committed.sequence);
-    let message = committed;
-    if (held === undefined && committed.sequence <= this.cursor) {
-      if (committed.sequence < this.#controlsFrom) return;
-      for (const row of this.#controls)
-        if (targetOf(row.body) === committed.sequence) message = applyControl(message, row, me);
-    }
-    messages.set(message.sequence, newer(held, message));
+    if (held === undefined && committed.sequence < this.#controlsFrom) return;
+    messages.set(committed.sequence, newer(held, committed));
+    this.#bringUp(committed.sequence, context);
+    const message = messages.get(committed.sequence) ?? committed;
     this.head = Math.max(this.head, message.sequence);
     this.ranges = addSpan(this.ranges, { from: message.sequence, through: message.sequence });
     const last = this.resource.lastMessage;
