@@ -16,7 +16,7 @@ import type { Scope } from './virtual-time.ts';
 
 const TABLES: Readonly<Record<DatabaseName, readonly string[]>> = {
   own: ['meta', 'outbox', 'lanes', 'drafts', 'groups', 'marks', 'intents'],
-  cache: ['meta', 'conversations', 'messages', 'users', 'members'],
+  cache: ['meta', 'conversations', 'messages', 'pages', 'users', 'members'],
 };
 const EVERYTHING: StoreRange = { from: [], through: ['\uffff'] };
 const WRITE_MS_MAX = 20;

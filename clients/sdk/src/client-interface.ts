@@ -437,6 +437,8 @@ export interface ClientOptions {
   credential(why: CredentialWhy): Promise<Credential>;
   /** Default: in memory. */
   readonly store?: StorePort;
+  /** What the cache may hold, as JSON; the oldest messages go first. Default: 200 MB. */
+  readonly cacheBytesMax?: number;
   /** Default: WebSocket. In order of preference. */
   readonly transports?: readonly Transport[];
   /** Browsers: `webLocks()`. Default: no other owner is looked for. */

@@ -333,8 +333,7 @@ export class ConversationLog {
       this.ranges = cutBelow(this.ranges, this.first);
       return;
     }
-    const above = cutBelow(this.ranges, through + 1);
-    this.ranges = [...cutAbove(this.ranges, from - 1), ...above];
+    this.evict({ from, through });
   }
 
   #moveHead(row: LogRow, message: Message | undefined, isMine: boolean, me: UserId): void {
@@ -452,6 +451,11 @@ export class ConversationLog {
     this.first = Math.max(this.first, first);
     this.#aside = [];
     this.#jump(this.head);
+  }
+
+  /** These went from the cache for want of room: a hole, which whoever looks there reads again. */
+  evict({ from, through }: Span): void {
+    this.ranges = [...cutAbove(this.ranges, from - 1), ...cutBelow(this.ranges, through + 1)];
   }
 
   /** Removed from it, or it is gone. */

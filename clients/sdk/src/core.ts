@@ -5,6 +5,7 @@ import type { HostPort } from './host.ts';
 import type { LocalGroup } from './info.ts';
 import type { Outbox } from './outbox.ts';
 import type { PeopleStore } from './people.ts';
+import type { OpenTimeline } from './views.ts';
 
 export interface PageRequest {
   readonly before?: Sequence;
@@ -42,8 +43,8 @@ export interface Core {
   setTyping(id: ConversationId): void;
   /** Own settings of a conversation: shown at once, told the server as soon as it can be. */
   setMine(id: ConversationId, patch: MyPatch): void;
-  timelineOpened(timeline: { close(): void }, id: ConversationId): void;
-  timelineClosed(timeline: { close(): void }): void;
+  timelineOpened(timeline: OpenTimeline, id: ConversationId): void;
+  timelineClosed(timeline: OpenTimeline): void;
 }
 
 export interface MyPatch {

@@ -3,6 +3,7 @@
  * one to another. Start reads the device and never waits for the network; stop leaves no timer, lock
  * or socket (S18).
  */
+import { CACHE_BYTES_MAX } from './cache-pages.ts';
 import type {
   ClientOptions,
   Credential,
@@ -55,7 +56,7 @@ import type { SyncOutcome } from './sync-machine.ts';
 import { RowMaker } from './timeline-rows.ts';
 import { transmit } from './transmit.ts';
 import { webSocketTransport } from './transports/websocket.ts';
-import { Views } from './views.ts';
+import { type OpenTimeline, Views } from './views.ts';
 
 const ASK_MS_MAX = 10_000;
 
@@ -312,7 +313,7 @@ export class Engine implements Core {
 
   #unsaved(): void {
     // What was stored cannot be read any more: all of it is a hole again, and nothing is lost.
-    for (const log of this.#sync.machine.logs.values()) log.ranges = [];
+    this.#sync.unsaved();
     this.connection.note({ saved: false });
     this.#changedAll();
   }
@@ -439,12 +440,12 @@ export class Engine implements Core {
     this.#touch(id);
   }
 
-  timelineOpened(timeline: { close(): void }, id: ConversationId): void {
+  timelineOpened(timeline: OpenTimeline, id: ConversationId): void {
     this.#views.opened(timeline, id);
     this.#focus.set(this.#views.open());
   }
 
-  timelineClosed(timeline: { close(): void }): void {
+  timelineClosed(timeline: OpenTimeline): void {
     this.#views.closed(timeline);
     this.#focus.set(this.#views.open());
   }
@@ -505,7 +506,9 @@ export class Engine implements Core {
         stored: (outcome) => this.#syncStored(outcome),
         listed: () => this.#isLive(),
         flooded: () => this.connection.reconnect(),
+        isShown: (page) => this.#views.isShown(page),
       },
+      cacheBytesMax: this.#options.cacheBytesMax ?? CACHE_BYTES_MAX,
     });
   }
 

@@ -5,12 +5,12 @@
  */
 import type { User, UserId } from './contract.ts';
 import { ConversationLog, type LogRecord } from './conversation-log.ts';
+import { HELD_MAX } from './people.ts';
 import type { SavedStore } from './saved-store.ts';
 import type { ShelfRecord } from './shelf.ts';
 import { type StoredPair, under } from './stores/store-port.ts';
 
 const CHUNK = 1_000;
-const USERS_MAX = 2_000;
 
 export interface FirstScreen {
   readonly logs: readonly ConversationLog[];
@@ -54,7 +54,7 @@ export async function loadCache(
     if (last === undefined || pairs.length < CHUNK) break;
     from = [...last.key, 0];
   }
-  const users = await store.readCache('users', { ...under(), limit: USERS_MAX });
+  const users = await store.readCache('users', { ...under(), limit: HELD_MAX });
   const { syncToken = '' } = (token?.value ?? {}) as { syncToken?: string };
   // A damaged record: the token would claim what is not here, so the list is read anew.
   return { users, syncToken: isSound ? syncToken : '' };

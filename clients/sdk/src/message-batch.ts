@@ -3,6 +3,14 @@ import type { ConversationId, Message, Sequence } from './contract.ts';
 import type { Messages } from './conversation-log.ts';
 import type { CacheTable, StorePut } from './stores/store-port.ts';
 
+/** How much more (or less) the cache holds for one message. */
+export interface WeighedMessage {
+  readonly conversationId: ConversationId;
+  readonly sequence: Sequence;
+  readonly timeMs: number;
+  readonly bytes: number;
+}
+
 export class MessageBatch {
   readonly #held = new Map<ConversationId, Map<Sequence, Message>>();
   readonly #changed = new Map<ConversationId, Map<Sequence, Message>>();
@@ -30,6 +38,16 @@ export class MessageBatch {
 
   changed(): ReadonlyMap<ConversationId, ReadonlyMap<Sequence, Message>> {
     return this.#changed;
+  }
+
+  /** What each change adds to what was held. */
+  *weights(weightOf: (message: Message) => number): Iterable<WeighedMessage> {
+    for (const [conversationId, messages] of this.#changed)
+      for (const [sequence, message] of messages) {
+        const held = this.#held.get(conversationId)?.get(sequence);
+        const bytes = weightOf(message) - (held === undefined ? 0 : weightOf(held));
+        yield { conversationId, sequence, timeMs: message.timeMs ?? 0, bytes };
+      }
   }
 
   puts(): StorePut<CacheTable>[] {

@@ -9,7 +9,7 @@ import type { StoredPair } from './stores/store-port.ts';
 const BATCH_MS = 20;
 const IDS_MAX = 200;
 /** Users kept in memory; beyond it those nobody watches go. */
-const HELD_MAX = 5_000;
+export const HELD_MAX = 5_000;
 
 export interface PeopleHooks {
   call<T>(method: string, request: unknown): Promise<T>;
@@ -125,11 +125,17 @@ export class PeopleStore implements People {
   }
 
   #forget(): void {
+    const forgotten: UserId[] = [];
     for (const [id, cell] of this.#cells) {
-      if (this.#cells.size <= HELD_MAX / 2) return;
+      if (this.#cells.size <= HELD_MAX / 2) break;
       if (cell.isWatched) continue;
       this.#cells.delete(id);
       this.#fresh.delete(id);
+      forgotten.push(id);
     }
+    // The cache is bounded too (S12); whoever is looked at again is asked for again.
+    this.#store
+      .writeCache(forgotten.map((id) => ({ table: 'users', key: [id] })))
+      .catch(() => undefined);
   }
 }

@@ -3,6 +3,7 @@
  * one transaction (rows and the token that covers them: S4), then tell whoever waits. Also asks the
  * server for what is owed: the list, conversations to sync, resources to read again.
  */
+import { CachePages, type PageSpan, weightOf } from './cache-pages.ts';
 import type {
   ConversationId,
   ConversationResource,
@@ -14,7 +15,7 @@ import { ClientError, reasonOf } from './errors.ts';
 import type { HostPort } from './host.ts';
 import { MessageBatch } from './message-batch.ts';
 import type { SavedStore } from './saved-store.ts';
-import type { CacheTable, StorePut } from './stores/store-port.ts';
+import { type CacheTable, type StorePut, under } from './stores/store-port.ts';
 import {
   newOutcome,
   type SyncEvent,
@@ -45,6 +46,8 @@ export interface SyncHooks {
   listed(): void;
   /** Too much is waiting: start over from the stored token. */
   flooded(): void;
+  /** Whether a window shows any of it: that is not evicted. */
+  isShown(page: PageSpan): boolean;
 }
 
 export class Sync {
@@ -57,6 +60,8 @@ export class Sync {
   #isRunning = false;
   /** Shown already, and on their way into the cache. */
   #unwritten: MessageBatch | undefined;
+  readonly #pages: CachePages;
+  #hasPages = false;
   /** Waiting for their SyncConversation, oldest debt first. */
   readonly #owed = new Set<ConversationId>();
   readonly #busy = new Set<ConversationId>();
@@ -69,8 +74,15 @@ export class Sync {
   /** Rises with each connection: what an earlier one asked for is not asked again. */
   #generation = 0;
 
-  constructor(o: { store: SavedStore; host: HostPort; ports: SyncPorts; hooks: SyncHooks }) {
+  constructor(o: {
+    store: SavedStore;
+    host: HostPort;
+    ports: SyncPorts;
+    hooks: SyncHooks;
+    cacheBytesMax: number;
+  }) {
     this.machine = new SyncMachine(o.ports);
+    this.#pages = new CachePages(o.cacheBytesMax);
     this.#store = o.store;
     this.#host = o.host;
     this.#hooks = o.hooks;
@@ -128,13 +140,57 @@ export class Sync {
     this.#isRunning = true;
     try {
       // The flag falls in the same turn in which the queue was seen empty.
-      while (this.#queue.length > 0) await this.#runBatch();
+      while (this.#queue.length > 0) {
+        await this.#runBatch();
+        while (this.#pages.isFull && (await this.#evict()));
+      }
     } finally {
       this.#isRunning = false;
     }
   }
 
+  /** Storage broke: what was in the cache is not there any more. */
+  unsaved(): void {
+    for (const log of this.machine.logs.values()) log.ranges = [];
+    this.#pages.clear();
+  }
+
+  async #loadPages(): Promise<void> {
+    this.#pages.load(await this.#store.readCache('pages', under()));
+    this.#hasPages = true;
+  }
+
+  /** Between two batches, so that no row enters a page while it goes. False = nothing may go. */
+  async #evict(): Promise<boolean> {
+    const excess = this.#pages.excess((page) => this.#hooks.isShown(page));
+    const puts: StorePut<CacheTable>[] = [];
+    const touched = new Set<ConversationId>();
+    for (const page of excess) {
+      const { conversationId, span } = page;
+      this.machine.logs.get(conversationId)?.evict(span);
+      touched.add(conversationId);
+      for (let sequence = span.from; sequence <= span.through; sequence++)
+        puts.push({ table: 'messages', key: [conversationId, sequence] });
+      puts.push(this.#pages.evicted(page));
+    }
+    puts.push(...this.#recordsOf(touched));
+    // FENCED: the new owner weighs for itself.
+    await this.#store.writeCache(puts).catch(() => undefined);
+    return excess.length > 0;
+  }
+
+  #recordsOf(ids: Iterable<ConversationId>): StorePut<CacheTable>[] {
+    const puts: StorePut<CacheTable>[] = [];
+    for (const id of ids) {
+      const log = this.machine.logs.get(id);
+      if (log?.isOnServer === true)
+        puts.push({ table: 'conversations', key: [id], value: log.record() });
+    }
+    return puts;
+  }
+
   async #runBatch(): Promise<void> {
+    if (!this.#hasPages) await this.#loadPages();
     const batch = this.#queue.splice(0, BATCH_MAX);
     const messages = new MessageBatch();
     for (const need of batch.flatMap((event) => this.machine.needs(event)))
@@ -176,18 +232,19 @@ export class Sync {
 
   async #putsOf(outcome: SyncOutcome, messages: MessageBatch): Promise<StorePut<CacheTable>[]> {
     const puts = messages.puts();
+    const weights = [...messages.weights(weightOf)];
     for (const { conversationId, span } of outcome.trimmed) {
       const pairs = await this.#store.readCache('messages', {
         from: [conversationId, span.from],
         through: [conversationId, span.through],
       });
-      for (const pair of pairs) puts.push({ table: 'messages', key: pair.key });
+      for (const { key, value } of pairs) {
+        puts.push({ table: 'messages', key });
+        const bytes = -weightOf(value as Message);
+        weights.push({ conversationId, sequence: Number(key[1]), timeMs: 0, bytes });
+      }
     }
-    for (const id of outcome.touched) {
-      const log = this.machine.logs.get(id);
-      if (log?.isOnServer === true)
-        puts.push({ table: 'conversations', key: [id], value: log.record() });
-    }
+    puts.push(...this.#pages.weigh(weights), ...this.#recordsOf(outcome.touched));
     if (outcome.syncToken !== undefined)
       puts.push({ table: 'meta', key: ['token'], value: { syncToken: outcome.syncToken } });
     return puts;

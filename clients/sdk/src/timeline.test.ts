@@ -186,6 +186,19 @@ describe('timeline', () => {
     assert.equal(timeline.get().newFrom, 61);
   });
 
+  it('own words said elsewhere draw no unread line', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 3; i++) world.server.say(talk, BO, `m${i}`);
+    world.server.mark(ANA, 'read', { conversationId: talk.id, sequence: 3 });
+    world.server.say(talk, ANA, 'from my other device');
+    const ana = await world.started(ANA);
+    const timeline = ana.client.direct(BO).timeline('first-unread');
+    await world.advance(300);
+    assert.equal(timeline.get().newFrom, undefined);
+    assert.equal(texts(timeline).at(-1), 'from my other device');
+  });
+
   it('who reads history is not moved: arrivals stay out of the rows and count below (CLIENT §4 27)', async () => {
     const { world, ana } = await withHistory(60);
     const chat = ana.client.direct(BO);

@@ -11,6 +11,7 @@ import { holesIn, type Span, spanOf } from './ranges.ts';
 import type { Reason } from './reasons.ts';
 import { Cell, isShallowEqual } from './store.ts';
 import { keyOf, RowMaker, type RowsInput } from './timeline-rows.ts';
+import { unreadCount } from './unread.ts';
 
 export const ROWS_MAX = 200;
 export const PAGE_ROWS = 50;
@@ -55,12 +56,8 @@ export class WindowTimeline implements Timeline {
     this.#owner = owner;
     const log = core.log(owner.id);
     const unread = log?.unread;
-    if (
-      log !== undefined &&
-      unread !== undefined &&
-      log.head > unread.readThrough &&
-      unread.readThrough > 0
-    )
+    // Own words and what happened are above the mark too, and are not unread.
+    if (unread !== undefined && unread.readThrough > 0 && unreadCount(unread).messages > 0)
       this.#newFrom = unread.readThrough + 1;
     this.#from = (log?.cursor ?? 0) + 1;
     this.#state = new Cell<TimelineState>(this.#compute(), isShallowEqual);
@@ -80,6 +77,11 @@ export class WindowTimeline implements Timeline {
     this.#jump += 1;
     this.#messages.clear();
     this.#owner.closed(this);
+  }
+
+  shown(): Span {
+    const isWhole = this.#isAtEnd || this.#loading === 'jump';
+    return { from: this.#from, through: isWhole ? Number.MAX_SAFE_INTEGER : this.#through };
   }
 
   follow(isFollowing: boolean): void {

@@ -6,6 +6,13 @@ import type { Filter } from './client-interface.ts';
 import type { ConversationId } from './contract.ts';
 import type { LiveConversation } from './conversation.ts';
 import { LiveListWindow, type ListSource } from './list-window.ts';
+import type { Span } from './ranges.ts';
+
+export interface OpenTimeline {
+  close(): void;
+  /** The positions it covers. */
+  shown(): Span;
+}
 
 const TIMELINES_MAX = 3;
 /** Dead references are swept when this many were made. */
@@ -16,7 +23,7 @@ export class Views {
   readonly #conversations = new Map<ConversationId, WeakRef<LiveConversation>>();
   readonly #windows = new Set<LiveListWindow>();
   /** In the order of opening. */
-  readonly #timelines = new Map<{ close(): void }, LiveConversation>();
+  readonly #timelines = new Map<OpenTimeline, LiveConversation>();
   readonly #due = new Set<() => void>();
   #isDue = false;
 
@@ -69,14 +76,23 @@ export class Views {
     for (const list of this.#windows) list.changed();
   }
 
-  opened(timeline: { close(): void }, id: ConversationId): void {
+  opened(timeline: OpenTimeline, id: ConversationId): void {
     this.#timelines.set(timeline, this.conversation(id));
     const [oldest] = this.#timelines.keys();
     if (this.#timelines.size > TIMELINES_MAX) oldest?.close();
   }
 
-  closed(timeline: { close(): void }): void {
+  closed(timeline: OpenTimeline): void {
     this.#timelines.delete(timeline);
+  }
+
+  isShown(page: { readonly conversationId: ConversationId; readonly span: Span }): boolean {
+    for (const [timeline, conversation] of this.#timelines) {
+      const { from, through } = timeline.shown();
+      if (conversation.id !== page.conversationId) continue;
+      if (from <= page.span.through && page.span.from <= through) return true;
+    }
+    return false;
   }
 
   /** Conversations somebody reads. */

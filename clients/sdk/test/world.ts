@@ -27,6 +27,13 @@ export interface Phone {
   crash(): void;
 }
 
+export interface PhoneOptions {
+  readonly store?: StorePort;
+  readonly deviceId?: string;
+  readonly seed?: number;
+  readonly cacheBytesMax?: number | undefined;
+}
+
 export class World {
   readonly server: FakeServer = new FakeServer();
   readonly #phones: { host: FakeHost; crash(): void }[] = [];
@@ -37,7 +44,7 @@ export class World {
     this.server.users.set(CY, 'Cy');
   }
 
-  phone(user: UserId, o: { store?: StorePort; deviceId?: string; seed?: number } = {}): Phone {
+  phone(user: UserId, o: PhoneOptions = {}): Phone {
     const host = new FakeHost(o.seed ?? this.#phones.length + 1);
     const store = o.store ?? memoryStore();
     const deviceId = o.deviceId ?? `dev_${user}_${this.#phones.length}`;
@@ -48,6 +55,7 @@ export class World {
       store: mortal(store, gate),
       transports: [this.server.transport(user, deviceId)],
       host,
+      ...(o.cacheBytesMax === undefined ? {} : { cacheBytesMax: o.cacheBytesMax }),
     });
     const crash = (): void => {
       gate.isDead = true;
@@ -66,10 +74,7 @@ export class World {
       for (const phone of this.#phones) await phone.host.advance(step);
   }
 
-  async started(
-    user: UserId,
-    o: { store?: StorePort; deviceId?: string; seed?: number } = {},
-  ): Promise<Phone> {
+  async started(user: UserId, o: PhoneOptions = {}): Promise<Phone> {
     const phone = this.phone(user, o);
     await phone.client.start();
     await this.advance(500);

@@ -17,7 +17,8 @@ import {
   VALUE_BYTES_MAX,
 } from './store-port.ts';
 
-const VERSION = 1;
+/** A new version of the cache begins empty: the server has all of it. What is own must be kept. */
+const VERSIONS: Readonly<Record<DatabaseName, number>> = { own: 1, cache: 2 };
 const FENCE_KEY = ['fence'];
 const READ_MAX = 1_000_000;
 
@@ -139,8 +140,10 @@ class IdbStore implements StorePort {
   }
 
   async #openOne(database: DatabaseName): Promise<Database> {
-    const opened: Database = await openDB(`${this.#name}.${database}`, VERSION, {
+    const opened: Database = await openDB(`${this.#name}.${database}`, VERSIONS[database], {
       upgrade: (upgraded) => {
+        if (database === 'cache')
+          for (const table of [...upgraded.objectStoreNames]) upgraded.deleteObjectStore(table);
         for (const table of TABLES[database]) upgraded.createObjectStore(table);
       },
       // Another tab has a newer version, or storage was cleared: the next use opens it again.

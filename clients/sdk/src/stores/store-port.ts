@@ -10,7 +10,7 @@ export type DatabaseName = 'own' | 'cache';
 
 export const TABLES = {
   own: ['meta', 'outbox', 'lanes', 'drafts', 'groups', 'marks', 'intents'],
-  cache: ['meta', 'conversations', 'messages', 'users', 'members'],
+  cache: ['meta', 'conversations', 'messages', 'pages', 'users', 'members'],
 } as const;
 
 export type OwnTable = (typeof TABLES)['own'][number];

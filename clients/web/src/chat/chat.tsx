@@ -186,8 +186,8 @@ function NothingOpen({ start }: { start: () => void }): ReactNode {
           <FlagAvatar key={id} id={id} small />
         ))}
       </div>
-      <h2>Choose a conversation</h2>
-      <p>Or start a new one. Ctrl K finds people by name.</p>
+      <h2>No conversation is open</h2>
+      <p>Choose one, or start a new one. Ctrl K finds people by name.</p>
       <button type="button" className="button" onClick={start}>
         New conversation
       </button>

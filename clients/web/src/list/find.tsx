@@ -70,7 +70,8 @@ export function PersonLines({ user }: { user: User }): ReactNode {
 function noteOf(count: number, state: PeopleFound['state']): string {
   if (state === 'failed') return 'People cannot be looked up now.';
   if (count > 0) return '';
-  return state === 'asking' ? 'Looking…' : 'Nobody by that name.';
+  if (state === 'asking') return 'Looking…';
+  return 'Nobody by that name. People are found by their name or username.';
 }
 
 export interface PeopleFound {

@@ -58,6 +58,19 @@ export function ListPane(props: ListPaneProps): ReactNode {
           onChange={(e) => setText(e.target.value)}
           onKeyDown={onKeyDown}
         />
+        {text !== '' && (
+          <button
+            type="button"
+            className="icon-button find-clear"
+            aria-label="Clear"
+            onClick={() => {
+              setText('');
+              props.findField.current?.focus();
+            }}
+          >
+            <Icon name="close" size={18} />
+          </button>
+        )}
       </div>
       {text.trim() === '' ? (
         <>

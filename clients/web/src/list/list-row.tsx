@@ -83,10 +83,12 @@ function Preview({ row }: { row: ConversationRow }): ReactNode {
       </span>
     );
   return (
-    <span className="preview clip" dir="auto">
+    <>
       {state !== undefined && <Tick is={state.is} />}
-      {sender !== '' && <bdi>{sender}: </bdi>}
-      {last.deleted ? 'Message deleted' : last.text}
-    </span>
+      <span className="preview clip" dir="auto">
+        {sender !== '' && <bdi>{sender}: </bdi>}
+        {last.deleted ? 'Message deleted' : last.text}
+      </span>
+    </>
   );
 }

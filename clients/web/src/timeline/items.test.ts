@@ -56,6 +56,16 @@ describe('timeline items', () => {
     assert.equal(shape(itemsOf(rows, options())), 'day a^ b$ c^$ d^$');
   });
 
+  it('the unread line stands above others’ words, not above own ones or what happened', () => {
+    const rows: Row[] = [
+      message({ key: 'a', sequence: 1 }),
+      message({ key: 'b', sequence: 2, sender: 'usr_me', mine: true }),
+      { is: 'service', key: 'c', sequence: 3, timeMs: NOON },
+      message({ key: 'd', sequence: 4 }),
+    ];
+    assert.equal(shape(itemsOf(rows, options({ newFrom: 2 }))), 'day a^$ b^$ c^$ new d^$');
+  });
+
   it('a day line stands before the first row of each day and ends the run', () => {
     const rows = [
       message({ key: 'a', sequence: 1, timeMs: NOON + 11.99 * HOUR }),

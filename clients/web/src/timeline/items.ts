@@ -42,7 +42,7 @@ export function itemsOf(rows: readonly Row[], options: ItemOptions): Item[] {
       day = rowDay;
       isMarked = true;
     }
-    if (!hasNew && isAtOrAbove(row, options.newFrom ?? 0)) {
+    if (!hasNew && isUnreadLine(row, options.newFrom ?? 0)) {
       items.push({ is: 'new', key: 'new' });
       hasNew = isMarked = true;
     }
@@ -71,6 +71,13 @@ export function isPending(row: Row): boolean {
   return row.is === 'message' && row.sequence === undefined;
 }
 
+/** Whether the unread line stands above this row: own words and what happened are never unread. */
+export function isUnreadLine(row: Row, newFrom: number): boolean {
+  if (row.is === 'hole') return row.before > newFrom;
+  if (row.is === 'service' || (row.is === 'message' && row.mine)) return false;
+  return row.sequence !== undefined && row.sequence >= newFrom;
+}
+
 /**
  * A pending row's time is this device's, a committed one's the server's. What was decided when the
  * row appeared stays while the same row stands above it: its commit never changes its height (S3).
@@ -95,11 +102,6 @@ function isApart(row: MessageRow, before: MessageRow): boolean {
 /** Pending rows never open a day: only the server says which day it is. */
 function dayOf(row: Row, dayKeyOf: (timeMs: number) => string): string | undefined {
   return row.is === 'hole' || isPending(row) ? undefined : dayKeyOf(row.timeMs);
-}
-
-function isAtOrAbove(row: Row, sequence: number): boolean {
-  if (row.is === 'hole') return row.before > sequence;
-  return row.sequence !== undefined && row.sequence >= sequence;
 }
 
 function endRun(items: Item[]): void {

@@ -1,5 +1,5 @@
 /** The timeline: a feed of articles in a column-reverse box with one child (CLIENT §2). */
-import type { Conversation, Row, Timeline, TimelineState } from '@parley/sdk';
+import type { Conversation, Info, Row, Timeline, TimelineState } from '@parley/sdk';
 import {
   type KeyboardEvent,
   type ReactNode,
@@ -10,6 +10,7 @@ import {
   useRef,
   useState,
 } from 'react';
+import { FlagAvatar } from '../art/flag.tsx';
 import { Icon } from '../art/icons.tsx';
 import { useClient, useStore } from '../chat/use-store.ts';
 import { nameOf } from '../keys/keys.ts';
@@ -75,7 +76,13 @@ export function TimelineView(props: TimelineViewProps): ReactNode {
           onKeyDown={onKeyDown}
           onFocus={(e) => setActive(e.target.closest<HTMLElement>('[data-key]')?.dataset['key'])}
         >
-          <OlderEdge state={state} timeline={timeline} isTop={reading.from === 0} />
+          <OlderEdge
+            state={state}
+            timeline={timeline}
+            isTop={reading.from === 0}
+            info={info}
+            title={props.title}
+          />
           {items.map((item) => (
             <ItemView
               key={item.key}
@@ -205,11 +212,14 @@ interface EdgeProps {
   readonly state: TimelineState;
   readonly timeline: Timeline;
   readonly isTop: boolean;
+  readonly info: Info;
+  readonly title: string;
 }
 
 /** What stands above the oldest row: failure with Retry, loading, or the beginning. */
-function OlderEdge({ state, timeline, isTop }: EdgeProps): ReactNode {
-  if (!isTop) return null;
+function OlderEdge(props: EdgeProps): ReactNode {
+  const { state, timeline } = props;
+  if (!props.isTop) return null;
   if (state.failed !== undefined) {
     return (
       <div className="edge">
@@ -223,7 +233,8 @@ function OlderEdge({ state, timeline, isTop }: EdgeProps): ReactNode {
     );
   }
   if (state.rows.length === 0) {
-    return <Beginning isLoading={state.loading !== undefined || hasOlder(state)} />;
+    const isLoading = state.loading !== undefined || hasOlder(state);
+    return isLoading ? <Loading /> : <Beginning info={props.info} title={props.title} />;
   }
   if (hasOlder(state)) return <div className="edge" aria-hidden="true" />;
   return null;
@@ -231,14 +242,27 @@ function OlderEdge({ state, timeline, isTop }: EdgeProps): ReactNode {
 
 const SKELETON_AFTER_MS = 200;
 
-function Beginning({ isLoading }: { isLoading: boolean }): ReactNode {
+function Loading(): ReactNode {
   const [isLate, setLate] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setLate(true), SKELETON_AFTER_MS);
     return () => clearTimeout(timer);
   }, []);
-  if (isLoading) return <div className="edge">{isLate ? 'Loading messages…' : ''}</div>;
-  return <div className="edge">No messages yet. Write the first one.</div>;
+  return <div className="edge">{isLate ? 'Loading messages…' : ''}</div>;
+}
+
+/** Nobody has said anything yet: who it is, and that the first word is one's own. */
+function Beginning({ info, title }: Pick<EdgeProps, 'info' | 'title'>): ReactNode {
+  const isGroup = info.kind === 'group';
+  return (
+    <div className="quiet beginning">
+      <FlagAvatar id={isGroup ? info.id : (info.peer ?? info.id)} group={isGroup} />
+      <h2>
+        <bdi>{title}</bdi>
+      </h2>
+      <p>No messages yet. Write the first one.</p>
+    </div>
+  );
 }
 
 function retry(state: TimelineState, timeline: Timeline): Promise<void> {

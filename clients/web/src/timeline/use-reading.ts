@@ -4,6 +4,7 @@
  */
 import type { Timeline, TimelineState } from '@parley/sdk';
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { isUnreadLine } from './items.ts';
 import { Scroller } from './scroller.ts';
 import {
   AT_END,
@@ -63,6 +64,8 @@ export function useReading(
     const { to } = sliceOf(state.rows, shown);
     const isWhole = to === state.rows.length && state.atEnd;
     if (!pane.isFollowing && shown.to === undefined) setShown(pin(state.rows, shown));
+    // A window that ends above the newest row: who is at its end wants what follows.
+    else if (pane.isFollowing && shown.to === undefined && !state.atEnd) grow('newer');
     else if (pane.isFollowing && shown.to !== undefined) {
       if (isWhole) setShown(follow(state.rows, shown));
       else grow('newer');
@@ -76,6 +79,8 @@ export function useReading(
   useLayoutEffect(() => {
     const pane = scroller.current;
     if (pane === undefined || state.rows.length === 0) return;
+    // What stands there while the place to open at is still being read is not that place.
+    if (!now.current.isPlaced && state.loading === 'jump') return;
     if (!now.current.isPlaced) return place(pane, now.current, setShown);
     if (now.current.wantsEnd) {
       now.current.wantsEnd = to < state.rows.length || !state.atEnd;
@@ -136,7 +141,7 @@ interface Placing {
 function place(pane: Scroller, now: Placing, setShown: (shown: Shown) => void): void {
   const { rows, newFrom, atEnd } = now.state;
   const line = rows.find(
-    (row) => newFrom !== undefined && row.is !== 'hole' && (row.sequence ?? 0) >= newFrom,
+    (row) => newFrom !== undefined && row.is !== 'hole' && isUnreadLine(row, newFrom),
   );
   now.isPlaced = true;
   if (line === undefined) return;
