@@ -5,7 +5,7 @@ import type { HostPort } from './host.ts';
 import type { LocalGroup } from './info.ts';
 import type { Outbox } from './outbox.ts';
 import type { PeopleStore } from './people.ts';
-import type { OpenTimeline } from './views.ts';
+import type { Span } from './ranges.ts';
 
 export interface PageRequest {
   readonly before?: Sequence;
@@ -14,6 +14,12 @@ export interface PageRequest {
   readonly atTimeMs?: number;
   readonly sequence?: Sequence;
   readonly limit?: number;
+}
+
+export interface OpenTimeline {
+  close(): void;
+  /** The positions it covers. */
+  shown(): Span;
 }
 
 export interface Core {

@@ -25,7 +25,7 @@ import type {
 } from './contract.ts';
 import { LiveConversation } from './conversation.ts';
 import type { ConversationLog } from './conversation-log.ts';
-import type { Core, MyPatch, PageRequest } from './core.ts';
+import type { Core, MyPatch, OpenTimeline, PageRequest } from './core.ts';
 import { SavedDraft } from './draft.ts';
 import { Emitter } from './emitter.ts';
 import { ClientError } from './errors.ts';
@@ -56,7 +56,7 @@ import type { SyncOutcome } from './sync-machine.ts';
 import { RowMaker } from './timeline-rows.ts';
 import { transmit } from './transmit.ts';
 import { webSocketTransport } from './transports/websocket.ts';
-import { type OpenTimeline, Views } from './views.ts';
+import { Views } from './views.ts';
 
 const ASK_MS_MAX = 10_000;
 

@@ -30,7 +30,12 @@ export type Resume = NonNullable<NonNullable<ClientFrame['hello']>['resume']>;
 export type SyncEvent =
   | { readonly is: 'ready'; readonly ready: Ready }
   | { readonly is: 'frame'; readonly frame: ServerFrame }
-  | { readonly is: 'listed'; readonly answer: ListConversationsAnswer }
+  | {
+      readonly is: 'listed';
+      readonly answer: ListConversationsAnswer;
+      /** `listRound` when its first page was asked for. */
+      readonly round: number;
+    }
   | {
       readonly is: 'synced';
       readonly conversationId: ConversationId;
@@ -74,6 +79,8 @@ export interface SyncOutcome {
   /** Headed groups: a sync is owed, but nobody looks. */
   readonly lateSyncs: Set<ConversationId>;
   readonly resources: Set<ConversationId>;
+  /** Not in the whole list: left, or joined so lately that the list does not know. To be asked for. */
+  readonly absent: Set<ConversationId>;
   readonly typing: {
     readonly conversationId: ConversationId;
     readonly userId: UserId;
@@ -97,6 +104,7 @@ export function newOutcome(): SyncOutcome {
     syncs: new Set(),
     lateSyncs: new Set(),
     resources: new Set(),
+    absent: new Set(),
     typing: [],
     needsList: false,
     isCaughtUp: false,
@@ -122,6 +130,8 @@ export class SyncMachine {
   /** Conversations seen since a whole listing was owed, by page or by push; undefined = none is. */
   #listed: Set<ConversationId> | undefined;
   #isListOwed = false;
+  /** Rises with whatever makes a whole listing owed: one begun before it does not pay for it. */
+  #listRound = 0;
 
   constructor(ports: SyncPorts) {
     this.#ports = ports;
@@ -157,6 +167,14 @@ export class SyncMachine {
       sequence: cursor,
     }));
     return { syncToken: this.#syncToken, cursors };
+  }
+
+  get isListOwed(): boolean {
+    return this.#isListOwed;
+  }
+
+  get listRound(): number {
+    return this.#listRound;
   }
 
   /** Over all conversations but the archived ones. */
@@ -205,7 +223,7 @@ export class SyncMachine {
       case 'frame':
         return this.#frame(event.frame, messages, outcome);
       case 'listed':
-        return this.#listedPage(event.answer, outcome);
+        return this.#listedPage(event, outcome);
       case 'synced':
         return this.#synced(event, messages, outcome);
       case 'page':
@@ -238,10 +256,18 @@ export class SyncMachine {
 
   #ready(ready: Ready, outcome: SyncOutcome): void {
     // Resumed: everything that changed since the stored token is on its way, whatever was owed before.
-    this.#isListOwed = ready.resumed !== true;
+    this.#listRound += 1;
+    this.#isListOwed = false;
+    this.#listed = undefined;
+    if (ready.resumed !== true) this.#oweList(outcome);
+  }
+
+  #oweList(outcome: SyncOutcome): void {
+    this.#listRound += 1;
+    this.#isListOwed = true;
     // What is pushed from now on may be younger than the list, which must not take it away again.
-    this.#listed = this.#isListOwed ? new Set() : undefined;
-    if (this.#isListOwed) outcome.needsList = true;
+    this.#listed = new Set();
+    outcome.needsList = true;
   }
 
   #frame(frame: ServerFrame, messages: MessageBatch, outcome: SyncOutcome): void {
@@ -281,10 +307,7 @@ export class SyncMachine {
 
   #gap(gap: NonNullable<ServerFrame['gap']>, outcome: SyncOutcome): void {
     if (gap.scope === 'all') {
-      this.#isListOwed = true;
-      this.#listed ??= new Set();
-      outcome.needsList = true;
-      return;
+      return this.#oweList(outcome);
     }
     const log = this.logs.get(gap.conversationId ?? '');
     if (log === undefined) {
@@ -320,15 +343,16 @@ export class SyncMachine {
     if (log.owesSync) outcome.syncs.add(log.id);
   }
 
-  /** One page of the whole list; the last carries the token and tells what is gone. */
-  #listedPage(answer: ListConversationsAnswer, outcome: SyncOutcome): void {
-    this.#listed ??= new Set();
+  /** One page of the whole list; the last carries the token and tells what may be gone. */
+  #listedPage(event: Extract<SyncEvent, { is: 'listed' }>, outcome: SyncOutcome): void {
+    const { answer } = event;
     for (const resource of answer.conversations ?? []) this.#resource(resource, outcome);
     for (const id of answer.removed ?? []) this.#gone(id, outcome);
-    if ((answer.nextPageToken ?? '') !== '') return;
+    // Read before what is owed now: its token would claim what a gap since then took away.
+    if ((answer.nextPageToken ?? '') !== '' || event.round !== this.#listRound) return;
     for (const log of this.logs.values())
-      if (!this.#listed.has(log.id) && log.isOnServer && log.resource.me?.role !== '')
-        this.#gone(log.id, outcome);
+      if (this.#listed?.has(log.id) !== true && log.isOnServer && log.resource.me?.role !== '')
+        outcome.absent.add(log.id);
     this.#listed = undefined;
     this.#isListOwed = false;
     this.#token(answer.syncToken ?? '', outcome);

@@ -66,6 +66,8 @@ export class Sync {
   readonly #owed = new Set<ConversationId>();
   readonly #busy = new Set<ConversationId>();
   readonly #resources = new Set<ConversationId>();
+  /** Absent from the whole list; only their own log says whether one is still a member. */
+  readonly #absent = new Set<ConversationId>();
   readonly #timers = new Set<() => void>();
   readonly #late = new Set<ConversationId>();
   #isListing = false;
@@ -253,7 +255,10 @@ export class Sync {
   #oweFrom(outcome: SyncOutcome): void {
     if (outcome.isCaughtUp) this.#isCaughtUp = true;
     if (outcome.needsList) this.#list().catch(() => undefined);
+    for (const id of outcome.absent) this.#absent.add(id);
     for (const id of outcome.resources) this.#refresh(id);
+    if (outcome.isCaughtUp || outcome.absent.size > 0)
+      for (const id of this.#absent) this.#refresh(id);
     if (outcome.isCaughtUp) for (const id of outcome.syncs) this.#owed.add(id);
     else for (const id of outcome.syncs) this.#later(GRACE_MS, id);
     for (const id of outcome.lateSyncs) this.#later(LATE_MS, id);
@@ -335,18 +340,13 @@ export class Sync {
     if (this.#isListing) return;
     this.#isListing = true;
     const generation = this.#generation;
-    let pageToken = '';
     try {
-      for (let page = 0; page < PAGES_MAX && generation === this.#generation; page++) {
-        const answer = await this.#hooks.call<ListConversationsAnswer>('Sync.ListConversations', {
-          // The first page is the first screen.
-          pageSize: page === 0 ? 30 : 200,
-          ...(pageToken === '' ? {} : { pageToken }),
-        });
-        this.push({ is: 'listed', answer });
-        pageToken = answer.nextPageToken ?? '';
-        if (pageToken === '') break;
-      }
+      do await this.#listOnce(generation);
+      while (
+        // A gap came while it was read, after what the server read it from.
+        this.machine.isListOwed &&
+        generation === this.#generation
+      );
     } catch {
       if (generation !== this.#generation) return;
       this.#isListing = false;
@@ -358,10 +358,25 @@ export class Sync {
     }
     if (generation !== this.#generation) return;
     this.#isListing = false;
-    await this.settled();
     this.#hooks.listed();
     for (const log of this.machine.logs.values()) if (log.owesSync) this.#owed.add(log.id);
     this.#pumpSyncs();
+  }
+
+  async #listOnce(generation: number): Promise<void> {
+    const round = this.machine.listRound;
+    let pageToken = '';
+    for (let page = 0; page < PAGES_MAX && generation === this.#generation; page++) {
+      const answer = await this.#hooks.call<ListConversationsAnswer>('Sync.ListConversations', {
+        // The first page is the first screen.
+        pageSize: page === 0 ? 30 : 200,
+        ...(pageToken === '' ? {} : { pageToken }),
+      });
+      this.push({ is: 'listed', answer, round });
+      pageToken = answer.nextPageToken ?? '';
+      if (pageToken === '') break;
+    }
+    await this.settled();
   }
 
   #refresh(conversationId: ConversationId): void {
@@ -372,12 +387,17 @@ export class Sync {
       this.#resources.delete(conversationId);
       this.#hooks
         .call<ConversationResource>('Conversations.Get', { conversationId })
-        .then((resource) => this.push({ is: 'resource', resource }))
+        .then((resource) => this.#got({ is: 'resource', resource }, conversationId))
         .catch((error: unknown) => {
           const reason = reasonOf(error);
           if (reason === 'NOT_A_MEMBER' || reason === 'CONVERSATION_UNKNOWN')
-            this.push({ is: 'gone', conversationId });
+            this.#got({ is: 'gone', conversationId }, conversationId);
         });
     });
+  }
+
+  #got(event: SyncEvent, conversationId: ConversationId): void {
+    this.#absent.delete(conversationId);
+    this.push(event);
   }
 }

@@ -5,14 +5,9 @@
 import type { Filter } from './client-interface.ts';
 import type { ConversationId } from './contract.ts';
 import type { LiveConversation } from './conversation.ts';
+import type { OpenTimeline } from './core.ts';
 import { LiveListWindow, type ListSource } from './list-window.ts';
 import type { Span } from './ranges.ts';
-
-export interface OpenTimeline {
-  close(): void;
-  /** The positions it covers. */
-  shown(): Span;
-}
 
 const TIMELINES_MAX = 3;
 /** Dead references are swept when this many were made. */

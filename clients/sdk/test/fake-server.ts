@@ -403,7 +403,10 @@ export class FakeConnection implements TransportConnection {
       case 'Messages.List':
         return conversation && this.#page(conversation, request);
       case 'Conversations.Get':
-        return conversation?.resource(this.userId);
+        // Who is none of its members does not hear of it.
+        return conversation?.members.has(this.userId) === true
+          ? conversation.resource(this.userId)
+          : undefined;
       case 'Conversations.ListMembers':
         return { members: [...(conversation?.members.keys() ?? [])].map((userId) => ({ userId })) };
       case 'Conversations.SetMyState':
