@@ -3,7 +3,7 @@
  * resync and the five-minute check (DESIGN §4 Resume). Whoever runs it for a live connection has
  * sent the routes first, so that what changes meanwhile is either in the answer or pushed.
  */
-import { viewOf } from '../../core/bytes.ts';
+import { compareBytes } from '../../core/bytes.ts';
 import { encodeId, slotOf } from '../../core/ids.ts';
 import type { Plain } from '../../proto/codec.ts';
 import type {
@@ -112,14 +112,7 @@ export function* stillLeft(caller: Caller, left: readonly Uint8Array[]): Routine
 
 /** Newest first; equal times by id, so that pages neither overlap nor leave holes. */
 export function newestFirst(a: ChangedConversation, b: ChangedConversation): number {
-  if (a.timeMs !== b.timeMs) return b.timeMs - a.timeMs;
-  const x = viewOf(a.conversation);
-  const y = viewOf(b.conversation);
-  for (let at = 0; at < 16; at += 4) {
-    const difference = x.getUint32(at) - y.getUint32(at);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+  return a.timeMs === b.timeMs ? compareBytes(a.conversation, b.conversation) : b.timeMs - a.timeMs;
 }
 
 interface ShardQuestion {
