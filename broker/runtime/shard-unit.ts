@@ -28,6 +28,7 @@ import { RaftShardLog, type RaftShardLogOptions } from './raft-shard-log.ts';
 import type { Residency } from './residency.ts';
 import { Shard } from './shard.ts';
 import { ShardEffects } from './shard-effects.ts';
+import type { ShardLog } from './shard-log.ts';
 import type { StampClock } from './stamp-clock.ts';
 import type { StoreBudget } from './store-budget.ts';
 
@@ -45,6 +46,7 @@ export interface StoreParts {
   readonly counts: GroupCounts;
   readonly arena: CommandArena;
   readonly budget: StoreBudget;
+  readonly shardLog: ((log: ShardLog) => ShardLog) | undefined;
   readonly stamps: StampClock;
   readonly arm: () => void;
   readonly stopped: (shard: number, index: number, cause: unknown) => void;
@@ -113,7 +115,7 @@ export class ShardUnit implements FlushedShard {
     this.shard = new Shard({ ...store, shard: number, machine, accounts, owner, needs, effects });
     this.log = new RaftShardLog({ ...parts.raft, shard: number, events: this.shard });
     const { snapshot } = parts.raft.restored;
-    this.shard.start(this.log, snapshot);
+    this.shard.start(store.shardLog?.(this.log) ?? this.log, snapshot);
   }
 
   /** Membership changes that the journal in the store does not hold. */

@@ -8,6 +8,7 @@ import type { ConversationMachine } from '../conversation/contract.ts';
 import type { RenderConversation } from '../fanout/planner.ts';
 import type { ShardSettings } from '../placement/shard-settings.ts';
 import type { StoreReads } from './contract.ts';
+import type { ShardLog } from './shard-log.ts';
 import type { QueryHandler } from './query-handler.ts';
 
 export interface StoreLimits {
@@ -54,6 +55,8 @@ export interface StoreOptions {
   readonly voters: readonly ReplicaId[];
   /** What the log of a new shard begins with. */
   readonly settings: ShardSettings;
+  /** What each shard sees in place of its log; absent = the log itself. For twins of the simulator. */
+  readonly shardLog?: (log: ShardLog) => ShardLog;
   readonly machine: () => ConversationMachine;
   readonly accounts: () => AccountMachine;
   readonly render: RenderConversation;

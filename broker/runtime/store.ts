@@ -269,6 +269,7 @@ export class Store implements Metered {
       planner,
       counts,
       budget,
+      shardLog: this.options.shardLog,
       arena: new CommandArena(),
       stamps: this.#stamps,
       arm: this.loop.arm,

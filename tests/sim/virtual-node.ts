@@ -32,6 +32,7 @@ import type { VirtualAccounts } from './virtual-accounts.ts';
 import { VirtualLink } from './virtual-link.ts';
 import type { VirtualSocket } from './virtual-socket.ts';
 import type { Scope, VirtualTime } from './virtual-time.ts';
+import type { Weakness } from './weak-twins.ts';
 
 export interface NodeSettings {
   readonly limits: StoreLimits;
@@ -53,6 +54,8 @@ export interface NodeParts {
   readonly log: Logger;
   /** The store's process ended by itself: a broken disk. */
   readonly ended: (error: Error) => void;
+  /** Parts replaced by weak twins; empty in a sound world. */
+  readonly weakness: Weakness;
 }
 
 const THIS_REPLICA = 1 as ReplicaId;
@@ -125,8 +128,9 @@ export class VirtualNode {
   }
 
   #begin(scope: Scope): void {
-    const { log, settings } = this.#parts;
+    const { log, settings, weakness } = this.#parts;
     const store = new Store({
+      ...(weakness.log === undefined ? {} : { shardLog: weakness.log }),
       limits: settings.limits,
       settings: settings.settings,
       storage: this.#storage(scope),
@@ -136,7 +140,8 @@ export class VirtualNode {
       log,
       replica: THIS_REPLICA,
       voters: [THIS_REPLICA],
-      machine: () => new PackedConversationMachine(),
+      machine:
+        weakness.machine ?? ((): PackedConversationMachine => new PackedConversationMachine()),
       accounts: () => new DirectoryMachine(),
       render: renderConversation,
       queries: (reads) => queryHandler(reads, log),
@@ -217,7 +222,10 @@ export class VirtualNode {
     });
     return {
       state,
-      recover: (applied) => recoverWal({ disk, keys, applied }),
+      recover: (applied) => {
+        const recovery = recoverWal({ disk, keys, applied });
+        return this.#parts.weakness.recovery?.(recovery) ?? recovery;
+      },
       openWal: (recovery, listener) => this.#openWal({ scope, keys, chance }, recovery, listener),
     };
   }
@@ -233,7 +241,13 @@ export class VirtualNode {
     const key = keys.create('wal', scope.nowMs());
     keys.retain('wal', new Set([...recovery.keyNumbers, key.number]));
     const options = settings.wal;
-    const writer = new WalWriter({ disk, key, tail: recovery.tail, clock: scope, options });
+    const writer = new WalWriter({
+      disk: this.#parts.weakness.disk?.(disk) ?? disk,
+      key,
+      tail: recovery.tail,
+      clock: scope,
+      options,
+    });
     writer.start();
     const wal = new LocalWal({
       writer,

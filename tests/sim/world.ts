@@ -24,6 +24,7 @@ import { VirtualAccounts, type Account } from './virtual-accounts.ts';
 import { VirtualGateway, VirtualNode, type NodeParts } from './virtual-node.ts';
 import { VirtualSocket, type DeviceSocketEvents } from './virtual-socket.ts';
 import { VirtualTime, type Scope } from './virtual-time.ts';
+import type { Weakness } from './weak-twins.ts';
 import { list, object, text, type Json } from './wire.ts';
 
 export interface Outcome {
@@ -40,6 +41,8 @@ const CONVERGE_LOOK_MS = 200;
 /** A world that goes on and on will not come to rest. */
 const REST_EVENTS_MAX = 300_000;
 const RESTART_MS = 400;
+/** A store that ends more often than that will not come up: nothing it says later is of use. */
+const STORE_ENDS_MAX = 100;
 const QUIET_MS = 5000;
 const QUIET_MAX_MS = 60_000;
 const LIST_MAX = 200;
@@ -69,7 +72,7 @@ export class World {
   haveLinksBroken = false;
   #storeEnds = 0;
 
-  constructor(swarm: Swarm, trace?: (line: string) => void) {
+  constructor(swarm: Swarm, trace?: (line: string) => void, weakness: Weakness = {}) {
     this.swarm = swarm;
     this.trace = trace;
     this.haveLinksBroken = swarm.node.linkWindowBytes < 1 << 20;
@@ -87,6 +90,7 @@ export class World {
       settings: swarm.node,
       log: this.#logger(),
       ended: (error) => this.#storeEnded(error),
+      weakness,
     };
     this.node = new VirtualNode(parts);
     for (let i = 0; i < swarm.gateways; i++)
@@ -163,7 +167,9 @@ export class World {
     const isDone = (): boolean => this.node.store !== undefined && this.#laggards().length === 0;
     const eventsMax = this.time.fired + REST_EVENTS_MAX;
     const mayWait = (): boolean =>
-      this.time.nowMs < fromMs + CONVERGE_MS && this.time.fired < eventsMax;
+      this.time.nowMs < fromMs + CONVERGE_MS &&
+      this.time.fired < eventsMax &&
+      this.#storeEnds < STORE_ENDS_MAX;
     while (mayWait() && !isDone()) await this.time.runUntil(this.time.nowMs + CONVERGE_LOOK_MS);
     if (this.node.store === undefined) this.broken('the store did not come up');
     for (const who of this.#laggards()) this.broken(`did not converge: ${who}`);
@@ -334,7 +340,7 @@ export class World {
     this.trace?.(`-- the store ended by itself: ${error.message}`);
     if (!this.#isDiskGuilty) this.broken(`the store ended by itself: ${error.message}`);
     this.#nodeDown();
-    this.#restartLater(RESTART_MS);
+    if (this.#storeEnds < STORE_ENDS_MAX) this.#restartLater(RESTART_MS);
   }
 
   // ---- devices
