@@ -5,21 +5,14 @@
  *
  *   JSON {version, clusterId, epoch, shards, sealed}: ids are hex, `sealed` the wrapped hash key in base64
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Random } from '../core/clock.ts';
 import { ParleyError } from '../core/errors.ts';
 import { hex } from '../core/bytes.ts';
 import { newRawId } from '../core/ids.ts';
 import type { SecretWrap } from './key-wrap.ts';
+import { writeWhole } from './whole-file.ts';
 
 const FILE = 'cluster.json';
 const VERSION = 1;
@@ -117,18 +110,5 @@ function write(path: string, cluster: Cluster, wrap: SecretWrap): void {
   const { epoch, shards } = cluster;
   const clusterId = hex(cluster.clusterId);
   const text = `${JSON.stringify({ version: VERSION, clusterId, epoch, shards, sealed })}\n`;
-  const file = openSync(`${path}.tmp`, 'w', 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(`${path}.tmp`, path);
-  const directory = openSync(join(path, '..'), 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
+  writeWhole(path, text);
 }

@@ -210,7 +210,7 @@ export const CONFIG_TABLE: ConfigTable = {
   postgresUrl: {
     type: 'secret',
     default: '',
-    unit: 'URL',
+    unit: 'postgresql:// URL',
     pattern: /^$|^postgres(ql)?:\/\/.+$/s,
     reloadable: false,
     doc: 'PostgreSQL-compatible server for accounts, such as postgresql://parley:secret@db:5432/parley. Empty: an own PostgreSQL inside the data directory.',

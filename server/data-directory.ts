@@ -38,8 +38,9 @@ export function takeDataDirectory(path: string): DataDirectory {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
+    const why = codeOf(error) === 'EEXIST' ? 'a file has that name' : codeOf(error);
     throw refused(
-      `the data directory ${path} cannot be made (${codeOf(error)}); choose another with PARLEY_DATA_DIR`,
+      `the data directory ${path} cannot be made (${why}); choose another with PARLEY_DATA_DIR`,
       error,
     );
   }

@@ -380,12 +380,9 @@ async function ensureDatabase(connection: PostgresConnection): Promise<void> {
     ]);
     if (found.rowCount === 0) await client.query(`create database ${POSTGRES_DATABASE}`);
   } catch (cause) {
-    const said = cause instanceof Error ? cause.message : '';
-    throw new ParleyError(
-      'BACKEND_UNAVAILABLE',
-      `PostgreSQL runs but cannot be used (${said})`,
-      {},
-      { cause },
+    throw explain(
+      `error: ${cause instanceof Error ? cause.message : ''}`,
+      'PostgreSQL runs but cannot be used',
     );
   } finally {
     await client.end().catch(() => undefined);

@@ -1,5 +1,6 @@
 /** broker.v1 on the main thread, with a Link of its own to the store. */
 import { fileURLToPath } from 'node:url';
+import { setLogger } from '@grpc/grpc-js';
 import type { MessagePort } from 'node:worker_threads';
 import { ParleyError } from '../core/errors.ts';
 import { newRawId } from '../core/ids.ts';
@@ -62,8 +63,14 @@ export async function grpcFront(parts: GrpcFrontParts): Promise<GrpcFront> {
     port: config.grpcPort,
     protoDir: PROTO_DIR,
   });
+  // The library writes plain lines to standard error; whatever matters in them comes as an error too.
+  const said = (...words: unknown[]): void => log.debug('grpc', { said: words.join(' ') });
+  setLogger({ error: said, info: said, debug: said });
   link.start();
-  const port = await server.start();
+  const port = await server.start().catch((thrown: unknown) => {
+    link.stop();
+    throw thrown;
+  });
   return {
     port,
     link,

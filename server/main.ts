@@ -60,7 +60,10 @@ async function main(): Promise<void> {
       die(EXIT_FAULT);
     }, config.drainDeadlineMs).unref();
     node.stop().then(
-      () => die(0),
+      () => {
+        log.info('stopped in good order');
+        die(0);
+      },
       (error: unknown) => {
         log.error('stopping failed', { cause: String(error) });
         die(EXIT_FAULT);

@@ -34,6 +34,7 @@ import { callsTo, serveCalls, transferred } from './rpc.ts';
 import { grpcFront, type GrpcFront } from './grpc-front.ts';
 import type { GatewayCalls, GatewayPorts, GatewayThreadOptions } from './threads/gateway-thread.ts';
 import type { StoreCalls, StoreThreadOptions } from './threads/store-thread.ts';
+import { checkUsedParts, recordUsedParts } from './used-parts.ts';
 
 export interface Addresses {
   readonly url: string;
@@ -116,6 +117,7 @@ export class ParleyNode {
       clock: REAL_CLOCK,
       random: REAL_RANDOM,
     });
+    checkUsedParts(data.path);
     if (cluster.shards !== config.shards)
       log.warn(
         `PARLEY_SHARDS is ${config.shards}, but this data directory was made with ${cluster.shards} shards, which it keeps`,
@@ -131,6 +133,7 @@ export class ParleyNode {
     });
     // Both end before a failure goes on: `stop` then finds all that runs.
     await both(accounts, this.#startStore(keyFile, cluster));
+    recordUsedParts(data.path);
     const gateway = await this.#startGateway(cluster);
     this.#gateway = gateway;
     const ports = await gateway.calls.start();

@@ -219,12 +219,16 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /database files are incompatible with server|incompatible with this (?:version|server)/,
-    'the files were written by another version',
+    `the files were written by another version, or are damaged: ${ADVICE}`,
   ],
   [/Address already in use|could not bind/, 'its port is taken by another program'],
   [
     /lock file "postmaster\.pid" already exists|pre-existing shared memory block/,
     'another PostgreSQL still uses the directory',
+  ],
+  [
+    /could not find the database system|could not open file "[^"]*pg_control"/,
+    `files of it are missing: ${ADVICE}`,
   ],
   [/Permission denied/, 'its account may not use the data directory: check the owner of its files'],
   [

@@ -75,6 +75,13 @@ export class Opener {
     return value;
   }
 
+  /** Number of the data key that this envelope names and the ring does not hold; else undefined. */
+  missingKey(sealed: Uint8Array): number | undefined {
+    if (sealed.length < ENVELOPE_BYTES || sealed[0] !== ENVELOPE_VERSION) return undefined;
+    const number = viewOf(sealed).getUint32(1, true);
+    return this.#keyOf(number) === undefined ? number : undefined;
+  }
+
   #keyOf(number: number): KeyObject | undefined {
     const known = this.#objects.get(number);
     if (known !== undefined) return known;

@@ -60,7 +60,7 @@ export class KeyRing implements DataKeys {
       const match = NAME.exec(name);
       if (match === null) continue;
       const key = unwrapKey(readWhole(this.#disk, `${KEY_DIRECTORY}/${name}`), this.#kek, name);
-      const named = fileName(key) === name;
+      const named = keyFileName(key) === name;
       if (!named) throw damaged(name);
       this.#keys.set(name, key);
     }
@@ -72,7 +72,7 @@ export class KeyRing implements DataKeys {
     for (const key of this.#keys.values())
       if (key.purpose === purpose) number = Math.max(number, key.number + 1);
     const key: DataKey = { purpose, number, secret: this.#random.bytes(KEY_BYTES) };
-    const name = fileName(key);
+    const name = keyFileName(key);
     invariant(!this.#keys.has(name), 'key-ring.number-new', { number });
     const wrapped = wrapKey(key, this.#kek, nowMs, this.#random.bytes(NONCE_BYTES));
     writeWhole(this.#disk, KEY_DIRECTORY, name, wrapped);
@@ -81,7 +81,7 @@ export class KeyRing implements DataKeys {
   }
 
   find(purpose: KeyPurpose, number: number): DataKey | undefined {
-    return this.#keys.get(fileName({ purpose, number }));
+    return this.#keys.get(keyFileName({ purpose, number }));
   }
 
   /** Removes the keys of a purpose that seal nothing any more, so what they sealed is gone for good. */
@@ -154,7 +154,11 @@ export function unwrapKey(file: Uint8Array, kek: KeyEncryptionKey, name: string)
   return { purpose, number: view.getUint32(8, true), secret: Uint8Array.from(secret) };
 }
 
-function fileName(key: { readonly purpose: KeyPurpose; readonly number: number }): string {
+/** Name in `keys/` of the file that holds this data key. */
+export function keyFileName(key: {
+  readonly purpose: KeyPurpose;
+  readonly number: number;
+}): string {
   return `${key.number.toString(16).padStart(8, '0')}.${key.purpose}.key`;
 }
 

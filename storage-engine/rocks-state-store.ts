@@ -21,7 +21,7 @@ import {
   type StateStore,
 } from './contract.ts';
 import { Opener, Sealer } from './envelope.ts';
-import type { DataKey, DataKeys } from './key-ring.ts';
+import { KEY_DIRECTORY, keyFileName, type DataKey, type DataKeys } from './key-ring.ts';
 import { keyAfter } from './keys.ts';
 import type { RocksBatch, RocksBinding } from './rocks-binding.ts';
 import { RocksHandle } from './rocks-handle.ts';
@@ -194,10 +194,15 @@ export class RocksStateStore implements StateStore {
   #unseal(key: Uint8Array, sealed: Uint8Array): Uint8Array {
     const value = this.#opener.open(key, sealed);
     if (value !== undefined) return value;
+    const number = this.#opener.missingKey(sealed);
+    const why =
+      number === undefined
+        ? 'fails its check; it is not served; remove that directory'
+        : `was sealed with a data key that is not there; put ${KEY_DIRECTORY}/${keyFileName({ purpose: 'state', number })} back from a backup; if there never was one, remove that directory`;
     throw this.#handle.fail(
       storageError(
         'corrupt',
-        `a value in the state store ${this.#path} fails its check; it is not served; remove that directory and start again: it is rebuilt from the log if that reaches back, else restore a backup`,
+        `a value in the state store ${this.#path} ${why} and start again: it is rebuilt from the log if that reaches back, else restore a backup`,
         { file: this.#path, prefix: key[0] ?? 0 },
       ),
     );

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { describe, it } from 'mocha';
 import { ParleyError } from '../core/errors.ts';
 import { FLUSH_EVERY_BATCHES, RING_SLOTS, ringEntry, verifyRing } from './batch-ring.ts';
+import type { DataKeys } from './key-ring.ts';
 import { MemoryStateStore, StateMedium } from './memory-state-store.ts';
 import { loadRocksBinding } from './rocks-binding.ts';
 import { RocksStateStore } from './rocks-state-store.ts';
@@ -22,11 +23,11 @@ class RocksBench implements StateStoreBench {
   readonly path: string = fs.mkdtempSync(path.join(os.tmpdir(), 'parley-state-'));
   #starts = 0;
 
-  make(): RocksStateStore {
+  make(keys: DataKeys = TEST_KEYS): RocksStateStore {
     return new RocksStateStore({
       binding,
       path: path.join(this.path, 'state'),
-      keys: TEST_KEYS,
+      keys,
       dataKey: testDataKey('state', ++this.#starts),
       cacheBytes: 8 << 20,
     });
@@ -269,6 +270,22 @@ describe('rocks state store: what RocksDB would hide', function () {
       assert.deepEqual(
         found.map(({ value }) => Buffer.from(value).toString()),
         ['value of h0', 'value of h1', 'value of h2'],
+      );
+      await store.close();
+    }));
+
+  it('a value whose data key is not there is not called damaged: the missing file is named', () =>
+    withBench(async (bench) => {
+      const first = bench.make();
+      await first.open();
+      await put(first, 'h');
+      await first.close();
+      const keys = { find: (): undefined => undefined };
+      const store = bench.make(keys);
+      await store.open();
+      await assert.rejects(
+        store.get(bytes('h')),
+        isCorrupt('put keys/00000001.state.key back from a backup'),
       );
       await store.close();
     }));

@@ -12,9 +12,9 @@ async function person(username) {
   return { client, id: me.userId };
 }
 const [ana, bob] = [await person('ana'), await person('bob')];
-const timeline = bob.client.direct(ana.id).timeline();
-timeline.subscribe(() => console.log('bob sees', timeline.get().rows.at(-1)?.content?.text.body));
+const chat = bob.client.direct(ana.id).timeline();
+chat.subscribe(() => console.log('bob sees', chat.get().rows.at(-1)?.content?.text.body ?? '…'));
 const message = ana.client.direct(bob.id).send({ text: { body: 'Hello Bob' } });
-console.log('durable', await message.accepted);
 message.state.subscribe(() => console.log('ana’s tick', message.state.get().is));
+console.log('durable', await message.accepted);
 setTimeout(() => Promise.all([ana.client.stop(), bob.client.stop()]), 3000);

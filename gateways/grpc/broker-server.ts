@@ -30,6 +30,7 @@ import {
   serviceError,
   type Received,
 } from './grpc-calls.ts';
+import { cannotListen } from '../listening.ts';
 import { publish, type PublishParts } from './publish.ts';
 import type { Subscriptions } from './subscribe.ts';
 
@@ -95,12 +96,14 @@ export class BrokerServer implements Metered {
           if (error === null) done(bound);
           else
             fail(
-              new ParleyError(
-                'BACKEND_UNAVAILABLE',
-                `gRPC cannot listen on ${host}:${port}; is another server running there? Choose another PARLEY_GRPC_PORT`,
-                { port },
-                { cause: error },
-              ),
+              cannotListen({
+                what: 'gRPC',
+                host,
+                port,
+                hostSetting: 'PARLEY_GRPC_HOST',
+                portSetting: 'PARLEY_GRPC_PORT',
+                code: /\bE[A-Z]{3,}\b/.exec(error.message)?.[0],
+              }),
             );
         },
       );

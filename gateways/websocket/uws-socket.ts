@@ -3,7 +3,7 @@
  * one on `ws`. The library is optional; where it cannot be loaded, `ws` serves alone.
  */
 import type * as uws from 'uWebSockets.js';
-import { ParleyError } from '../../core/errors.ts';
+import { cannotListen } from '../listening.ts';
 import type { Batch, Format } from '../wire.ts';
 import {
   CARRIER_BYTES_MAX,
@@ -89,11 +89,15 @@ export class UwsCarrier {
       app.listen(host, port, (listening) => {
         if (!listening) {
           reject(
-            new ParleyError(
-              'BACKEND_UNAVAILABLE',
-              `WebSocket cannot listen on ${host}:${port}; is another program listening there? Stop it, or choose another PARLEY_WS_PORT (0 = any free one)`,
-              { port },
-            ),
+            cannotListen({
+              what: 'WebSocket',
+              host,
+              port,
+              hostSetting: 'PARLEY_HOST',
+              portSetting: 'PARLEY_WS_PORT',
+              // The library does not tell; the host was good for HTTP before.
+              code: undefined,
+            }),
           );
           return;
         }

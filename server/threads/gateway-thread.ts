@@ -9,6 +9,7 @@ import { workerData, type MessagePort } from 'node:worker_threads';
 import { ParleyError } from '../../core/errors.ts';
 import type { Logger, MetricSample } from '../../core/observe.ts';
 import { Gateway } from '../../gateways/gateway.ts';
+import { cannotListen } from '../../gateways/listening.ts';
 import { Origins } from '../../gateways/origins.ts';
 import { Rest } from '../../gateways/rest/rest.ts';
 import { StaticFiles } from '../../gateways/rest/static-files.ts';
@@ -217,17 +218,9 @@ class GatewayThread implements GatewayCalls {
     const { host, httpPort } = this.#options;
     return new Promise((done, fail) => {
       this.#http.once('error', (error: NodeJS.ErrnoException) => {
-        const why =
-          error.code === 'EADDRINUSE'
-            ? 'another program listens there'
-            : (error.code ?? error.message);
-        fail(
-          new ParleyError(
-            'BACKEND_UNAVAILABLE',
-            `HTTP cannot listen on ${host}:${httpPort}: ${why}; stop it, or choose another PARLEY_HTTP_PORT (0 = any free one)`,
-            { port: httpPort },
-          ),
-        );
+        const settings = { hostSetting: 'PARLEY_HOST', portSetting: 'PARLEY_HTTP_PORT' };
+        const code = error.code ?? error.message;
+        fail(cannotListen({ what: 'HTTP', host, port: httpPort, ...settings, code }));
       });
       this.#http.listen(httpPort, host, () => {
         const address = this.#http.address();

@@ -32,6 +32,7 @@ describe('the examples of the README', () => {
     });
     assert.match(stdout, /durable \{[^}]*sequence: 1/);
     assert.match(stdout, /bob sees Hello Bob/);
+    assert.ok(!stdout.includes('undefined'), stdout);
     assert.match(stdout, /tick DELIVERED/);
   });
 

@@ -49,6 +49,8 @@ export async function refusedStart(
   assert.ok(line !== undefined, ended.stderr);
   for (const word of words) assert.match(line, word);
   assert.ok(!/\n\s+at /.test(ended.stderr), `a stack trace helps nobody: ${ended.stderr}`);
+  const beside = ended.stderr.split('\n').filter((one) => one !== '' && one !== line);
+  for (const one of beside) assert.match(one, /^\{"level":"info"/, 'nothing beside it that alarms');
   return ended;
 }
 

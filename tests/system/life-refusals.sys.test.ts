@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import {
   closeSync,
   cpSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -143,6 +144,13 @@ describe('a start that must not be (R138, R224)', () => {
       }
     });
 
+  it('an address that is not of this machine is named, with the setting that says it', async () => {
+    for (const variable of ['PARLEY_HOST', 'PARLEY_GRPC_HOST'])
+      await refusedStart(server, [/no such address/, new RegExp(`check ${variable} `)], {
+        [variable]: '192.0.2.1',
+      });
+  });
+
   it('another key file is not the one: nothing is opened or changed', async () => {
     writeFileSync(`${server.dataDir}.key`, formatKey(randomBytes(KEY_BYTES)));
     await refusedStart(server, [/key file is not the one/, /put the right one back/]);
@@ -184,8 +192,24 @@ describe('a start that must not be (R138, R224)', () => {
   it('a missing log beside its state is not served', async () => {
     const wal = join(server.dataDir, 'store-0', 'wal');
     for (const name of readdirSync(wal)) if (name.endsWith('.wal')) rmSync(join(wal, name));
-    await refusedStart(server, [/segments are missing/]);
+    await refusedStart(server, [/store-0\/wal is missing or not whole/, /backup/]);
   });
+
+  for (const part of ['store-0', 'store-0/keys', 'postgres'])
+    it(`${part} gone (a volume not mounted) does not begin empty beside old data`, async () => {
+      const away = join(server.root, 'away');
+      renameSync(join(server.dataDir, part), away);
+      try {
+        const words = new RegExp(`data/${part}\\S* is missing or not whole`);
+        await refusedStart(server, [words, /put it back/, /backup/]);
+        assert.ok(!existsSync(join(server.dataDir, part)), 'nothing was made in its place');
+      } finally {
+        renameSync(away, join(server.dataDir, part));
+      }
+      await server.start();
+      assert.equal(await messageCount(), 40);
+      await server.stop();
+    });
 
   it('a missing file of the state store is named', async () => {
     const file = tableFile();

@@ -135,6 +135,20 @@ describe('a disk that fills up (R144, R210, R224)', () => {
     await until(async () => (await send()) === 'accepted', 'accepted again');
   });
 
+  it('a data directory that may only be read is named', async () => {
+    assert.equal(await server.stop(), 0);
+    const remount = (how: string): void =>
+      void execFileSync('mount', ['-o', `remount,${how}`, server.dataDir]);
+    remount('ro');
+    try {
+      await refusedStart(server, [/cannot be written to \(EROFS\)/, /check/]);
+    } finally {
+      remount('rw');
+    }
+    await server.start();
+    assert.equal(await missing(), 0);
+  });
+
   /** Leaves this much free; 0 = not a byte. */
   function fill(freeBytes: number): void {
     const file = openSync(filler, 'a');
