@@ -14,6 +14,17 @@ import { serverAt, startServer } from './server-process.ts';
 
 export const K6_SCRIPTS: readonly string[] = ['pairs', 'group', 'publish'];
 
+/** What the scripts call it, and the option that it is given by. */
+const SETTINGS = [
+  ['SECONDS', 'seconds'],
+  ['BYTES', 'bytes'],
+  ['PAIRS', 'pairs'],
+  ['STREAMS', 'pairs'],
+  ['WINDOW', 'window'],
+  ['MEMBERS', 'members'],
+  ['RATE', 'rate'],
+] as const;
+
 const SCRIPTS = fileURLToPath(new URL('../../bench/k6', import.meta.url));
 const PARLEY = fileURLToPath(new URL('../tools/parley.js', import.meta.url));
 
@@ -32,8 +43,15 @@ function findK6(path: string): string | undefined {
     });
 }
 
-/** k6's exit code. Its last line on standard output is the script's line of JSON. */
-export async function runK6(script: string, options: BenchOptions): Promise<number> {
+/**
+ * k6's exit code. Its last line on standard output is the script's line of JSON. Options that were
+ * not given stay with the script's own defaults: k6 generates a tenth of what our generator does.
+ */
+export async function runK6(
+  script: string,
+  options: BenchOptions,
+  isGiven: (option: string) => boolean,
+): Promise<number> {
   const k6 = findK6(process.env['PATH'] ?? '');
   if (k6 === undefined) {
     process.stderr.write(
@@ -43,15 +61,9 @@ export async function runK6(script: string, options: BenchOptions): Promise<numb
   }
   if (!K6_SCRIPTS.includes(script))
     throw new TypeError(`no script ${script}; there are ${K6_SCRIPTS.join(', ')}`);
-  const settings = {
-    SECONDS: options.seconds,
-    BYTES: options.bytes,
-    PAIRS: options.pairs,
-    STREAMS: options.pairs,
-    WINDOW: options.window,
-    MEMBERS: options.members,
-    RATE: options.rate,
-  };
+  const settings: Record<string, number> = {};
+  for (const [setting, option] of SETTINGS)
+    if (isGiven(option)) settings[setting] = options[option];
   if (options.url !== undefined) {
     const { url } = await serverAt(options.url);
     // GRPC and TOKEN of a foreign server come from the caller's environment.

@@ -53,8 +53,9 @@ const program = new Command('bench')
   .addOption(number('processes', 1, 'generator processes'))
   .addOption(number('bytes', 1024, 'bytes of a message'))
   .option('--no-marks', 'no delivered receipts')
-  .action(async (name: string, script: string, options: BenchOptions) => {
-    if (name === 'k6') process.exitCode = await runK6(script, options);
+  .action(async (name: string, script: string, options: BenchOptions, command: Command) => {
+    const isGiven = (option: string): boolean => command.getOptionValueSource(option) === 'cli';
+    if (name === 'k6') process.exitCode = await runK6(script, options, isGiven);
     else await run(name, options);
   });
 
