@@ -14,6 +14,7 @@ import { Identity } from '../services/identity/identity.ts';
 import type { KeyWrap } from '../services/identity/ports.ts';
 import { identitySlice } from './config-slices.ts';
 import type { Config } from './config-table.ts';
+import { takeDataDirectory } from './data-directory.ts';
 import { EmbeddedPostgres, runningPostgres, type PostgresConnection } from './embedded-postgres.ts';
 
 export interface AccountsOptions {
@@ -73,23 +74,33 @@ export async function withStores<T>(
   config: Config,
   work: (stores: PgStores) => Promise<T>,
 ): Promise<T> {
-  let started: EmbeddedPostgres | undefined;
-  let target: DatabaseTarget;
-  if (config.postgresUrl.isEmpty()) {
-    let connection = runningPostgres(config.dataDir);
-    if (connection === undefined) {
-      started = new EmbeddedPostgres({ dataDir: config.dataDir });
-      connection = await started.start();
-    }
-    target = targetOf(connection);
-  } else target = external(config);
+  if (!config.postgresUrl.isEmpty()) return workOn(external(config), work, withAdvice);
+  const connection = runningPostgres(config.dataDir);
+  if (connection !== undefined) return workOn(targetOf(connection), work);
+  // As a server does: one that starts meanwhile must not find its PostgreSQL ended under it.
+  const data = takeDataDirectory(config.dataDir);
+  const started = new EmbeddedPostgres({ dataDir: config.dataDir });
+  try {
+    return await workOn(targetOf(await started.start()), work);
+  } finally {
+    await started.stop();
+    data.release();
+  }
+}
+
+async function workOn<T>(
+  target: DatabaseTarget,
+  work: (stores: PgStores) => Promise<T>,
+  explained: (error: ParleyError) => ParleyError = (error) => error,
+): Promise<T> {
   const stores = new PgStores({ target, poolMax: 1 });
   try {
-    await stores.start();
+    await stores.start().catch((thrown: unknown) => {
+      throw explained(toParleyError(thrown));
+    });
     return await work(stores);
   } finally {
     await stores.stop();
-    await started?.stop();
   }
 }
 

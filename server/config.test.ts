@@ -69,7 +69,7 @@ describe('configuration', () => {
     });
     assert.equal(problems.length, 7);
     const all = problems.join('\n');
-    assert.match(all, /PARLEY_HTTP_PORT: "70000" is not a whole number of port from 0 to 65535/);
+    assert.match(all, /PARLEY_HTTP_PORT: "70000" is not a whole number from 0 to 65535 \(port\)/);
     assert.match(all, /PARLEY_SIGNUP: "maybe" is none of open, invite, closed/);
     assert.match(all, /PARLEY_ALLOWED_ORIGINS/);
     assert.match(all, /PARLEY_GROUP_MEMBERS_MAX/);

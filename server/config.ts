@@ -157,7 +157,7 @@ function problemOf(entry: ConfigEntry, text: string): string | undefined {
     case 'integer': {
       const number = /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN;
       if (number >= entry.min && number <= entry.max) return undefined;
-      return `is not a whole number of ${entry.unit} from ${entry.min} to ${entry.max}`;
+      return `is not a whole number from ${entry.min} to ${entry.max} (${entry.unit})`;
     }
     case 'choice':
       return entry.choices.includes(text) ? undefined : `is none of ${entry.choices.join(', ')}`;

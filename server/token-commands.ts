@@ -1,6 +1,5 @@
 /** What `npm run parley -- token …` and `… invite …` do, beside a running server or without one. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync } from 'node:fs';
 import { ParleyError } from '../core/errors.ts';
 import { newSignupCode } from '../services/identity/accounts.ts';
 import type { ServiceToken } from '../services/identity/contract.ts';
@@ -39,7 +38,16 @@ async function withTokens<T>(
 
 /** A mistyped path must not become a second, empty installation. */
 function refuseNewDirectory(config: Config): void {
-  if (!config.postgresUrl.isEmpty() || existsSync(join(config.dataDir, 'postgres'))) return;
+  if (!config.postgresUrl.isEmpty()) return;
+  try {
+    if (readdirSync(config.dataDir).includes('postgres')) return;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EACCES')
+      throw new ParleyError(
+        'BAD_FIELD',
+        `${config.dataDir} belongs to another account (EACCES): run this as the account that the server runs as, or as root`,
+      );
+  }
   throw new ParleyError(
     'BAD_FIELD',
     `${config.dataDir} is not the data directory of a server that has run: start the server once, or name its directory with --data-dir or PARLEY_DATA_DIR`,

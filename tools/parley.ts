@@ -32,7 +32,7 @@ function tokenCommand(): Command {
     .requiredOption('--name <name>', 'what it is for')
     .requiredOption(
       '--scope <scope...>',
-      'chat, act_as, import, broker, events:read, notify, admin',
+      'what it may: chat, act_as, import, broker, events:read, notify, admin (gRPC needs broker, publishing for users act_as as well)',
     )
     .action(async (options: { name: string; scope: string[] }, command: Command) => {
       const scopes = options.scope.flatMap((scope) => scope.split(','));
@@ -87,7 +87,7 @@ async function main(): Promise<void> {
     .exitOverride();
   for (const command of [tokenCommand(), inviteCommand()]) {
     command.exitOverride();
-    for (const leaf of command.commands) leaf.exitOverride();
+    for (const leaf of command.commands) leaf.exitOverride().showHelpAfterError();
     program.addCommand(command);
   }
   try {

@@ -95,6 +95,8 @@ describe('a nearly full disk', () => {
     for (const command of [...small, revoke()])
       assert.equal(await ask(node, gateway, command), 'taken');
     assert.equal(node.store.budget.refused.lowDisk, 5);
+    const low = node.store.metrics().find(({ name }) => name === 'parley_store_disk_low');
+    assert.equal(low?.value, 1, 'what an alarm looks at');
     assert.equal(node.store.budget.bytes, 0, 'what was refused owes nothing');
   });
 

@@ -43,6 +43,7 @@ export function storeMetrics(store: CountedStore): readonly MetricSample[] {
     counter('flush_bytes_total', 'Bytes put into flush batches.', flusher?.bytes ?? 0),
     gauge('flush_slice_longest_ms', 'Longest slice of a flush.', flusher?.longestSliceMs ?? 0),
     counter('merged_blocks_total', 'Small blocks merged away.', flusher?.merges ?? 0),
+    gauge('disk_low', '1 while the disk is nearly full and sends are refused.', +budget.isDiskLow),
     gauge('queue_bytes', 'Commands taken and not answered, bytes.', budget.bytes),
     gauge('tail_bytes', 'Rows in memory, bytes.', hotTail.bytes),
     gauge('block_cache_bytes', 'Decoded blocks in memory, bytes.', cache.bytes),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import { SILENT } from '../../core/observe.ts';
 import { startAccounts, type Accounts } from '../../server/accounts.ts';
 import { defaultConfig } from '../../server/config.ts';
 import type { Config } from '../../server/config-table.ts';
+import { takeDataDirectory } from '../../server/data-directory.ts';
 import { runningPostgres } from '../../server/embedded-postgres.ts';
 import { secretWrap } from '../../server/key-wrap.ts';
 import { Secret } from '../../server/secret.ts';
@@ -38,8 +39,10 @@ describe('the accounts part and the operator’s commands', function () {
       log: SILENT,
     });
 
-  function parley(...args: string[]): Ran {
-    const env = { PATH: process.env['PATH'] ?? '', PARLEY_DATA_DIR: dataDir };
+  const parley = (...args: string[]): Ran => parleyWith({}, ...args);
+
+  function parleyWith(more: Readonly<Record<string, string>>, ...args: string[]): Ran {
+    const env = { PATH: process.env['PATH'] ?? '', PARLEY_DATA_DIR: dataDir, ...more };
     const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
       encoding: 'utf8',
       env,
@@ -82,6 +85,7 @@ describe('the accounts part and the operator’s commands', function () {
     const made = parley('--data-dir', dataDir, 'token', 'create', '--scope', 'chat', '--name', 'b');
     assert.equal(made.status, 0, made.said);
     assert.equal(runningPostgres(dataDir), undefined);
+    assert.ok(!existsSync(join(dataDir, 'lock')), 'and the directory is given up');
     running = await start();
     assert.equal((await running.identity.verifyServiceToken(made.out.trim())).name, 'b');
   });
@@ -105,8 +109,31 @@ describe('the accounts part and the operator’s commands', function () {
     assert.ok(runningPostgres(dataDir) !== undefined, 'an external database is not stopped');
   });
 
+  it('beside a server that is just starting they wait for nothing and say who has the directory', async () => {
+    await running?.stop();
+    const server = takeDataDirectory(dataDir);
+    const { status, said } = parley('token', 'list');
+    server.release();
+    running = await start();
+    assert.equal(status, 1);
+    assert.match(said, new RegExp(`in use by process ${process.pid}`));
+  });
+
+  it('a database that PARLEY_POSTGRES_URL names and that does not answer is named without its password', () => {
+    const env = { PARLEY_POSTGRES_URL: 'postgresql://parley:top-secret@127.0.0.1:9/parley' };
+    const { status, said } = parleyWith(env, 'token', 'list');
+    assert.equal(status, 1);
+    assert.match(said, /ECONNREFUSED.*PARLEY_POSTGRES_URL/);
+    assert.ok(!said.includes('top-secret'));
+  });
+
   it('wrong usage exits with 2, a refusal with 1 and its reason, help with 0', () => {
-    assert.equal(parley('token', 'create', '--name', 'x').status, 2);
+    const short = parley('token', 'create', '--name', 'x');
+    assert.equal(short.status, 2);
+    assert.match(
+      short.said,
+      /'--scope <scope\.\.\.>' not specified[\s\S]*Usage: parley token create/,
+    );
     assert.equal(parley('tokn').status, 2);
     assert.equal(parley('--help').status, 0);
     const refused = parley('token', 'create', '--scope', 'root', '--name', 'x');
