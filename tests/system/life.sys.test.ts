@@ -2,15 +2,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, describe, it } from 'mocha';
+import pg from 'pg';
 import { call } from '../../bench/accounts.ts';
 import { processTree, residentBytes } from '../../bench/machine.ts';
 import { TestClient } from '../../gateways/testing/test-client.ts';
 import { EmbeddedPostgres, type PostgresConnection } from '../../server/embedded-postgres.ts';
+import { formatKey, KEY_BYTES } from '../../storage-engine/key-file.ts';
 import { person, type Account } from './conformance/accounts.ts';
 import { closeAfterEach, online, type Speaker } from './conformance/carriers.ts';
 import { isAlive, pause, refusedStart, until } from './life-kit.ts';
@@ -275,10 +278,7 @@ describe('accounts on a PostgreSQL that somebody else runs (R150)', () => {
   });
 
   it('PARLEY_POSTGRES_URL: everything works and none of our own is started', async () => {
-    const { host, port, user, password, database } = target;
-    const secret = encodeURIComponent(password.reveal());
-    const url = `postgresql://${user}:${secret}@/${database}?host=${encodeURIComponent(host)}&port=${port}`;
-    await server.start({ PARLEY_POSTGRES_URL: url });
+    await server.start({ PARLEY_POSTGRES_URL: urlOf(target) });
     assert.equal(server.postmasterPid(), undefined);
     const ana = await person(server.url, 'ana');
     const speaker = await online(server.url, ana);
@@ -286,7 +286,32 @@ describe('accounts on a PostgreSQL that somebody else runs (R150)', () => {
     speaker.socket.close();
     assert.equal(await server.stop(), 0);
     assert.ok(isAlive(postgres.pid ?? 0), 'it is not ours to end');
-    assert.ok(!server.log.includes(secret), 'the password is in no log');
+    assert.ok(!server.log.includes(target.password.reveal()), 'the password is in no log');
+  });
+
+  it('two nodes that start at once on an empty one both come up: who signed up at one signs in at the other', async () => {
+    const name = 'shared';
+    const empty = new pg.Client({ ...connectionOf(target), database: 'postgres' });
+    await empty.connect();
+    await empty.query(`create database ${name}`);
+    await empty.end();
+    const keyFile = join(directory, 'shared.key');
+    writeFileSync(keyFile, formatKey(randomBytes(KEY_BYTES)), { mode: 0o600 });
+    const nodes = [new ServerUnderTest(), new ServerUnderTest()];
+    try {
+      const shared = { PARLEY_POSTGRES_URL: urlOf({ ...target, database: name }) };
+      await Promise.all(nodes.map((node) => node.start({ ...shared, PARLEY_KEY_FILE: keyFile })));
+      const [one, two] = nodes;
+      assert.ok(one !== undefined && two !== undefined);
+      const ana = await person(one.url, 'ana');
+      const body = { username: ana.username, password: 'correct horse battery' };
+      const again = await call(two.url, 'POST', '/v1/auth/login', { body });
+      assert.equal(again.status, 200, JSON.stringify(again.body));
+      const me = await call(two.url, 'GET', '/v1/users/me', { token: ana.accessToken });
+      assert.equal(me.status, 200, 'a token of one is good at the other');
+    } finally {
+      for (const node of nodes) await node.remove();
+    }
   });
 
   it('one that does not answer, or not to this password, is named without it', async () => {
@@ -303,3 +328,12 @@ describe('accounts on a PostgreSQL that somebody else runs (R150)', () => {
     }
   });
 });
+
+function connectionOf({ host, port, user, password }: PostgresConnection): pg.ClientConfig {
+  return { host, port, user, password: password.reveal() };
+}
+
+function urlOf({ host, port, user, password, database }: PostgresConnection): string {
+  const secret = encodeURIComponent(password.reveal());
+  return `postgresql://${user}:${secret}@/${database}?host=${encodeURIComponent(host)}&port=${port}`;
+}
