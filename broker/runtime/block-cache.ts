@@ -6,6 +6,10 @@ import { IdMap } from '../../core/id-map.ts';
 import type { BlockView } from '../../storage-engine/block.ts';
 import type { StoredOverlay } from './overlays.ts';
 
+/** What one conversation, and one overlay beside its value, cost in memory. */
+const CONVERSATION_BYTES = 256;
+const OVERLAY_BYTES = 96;
+
 export interface CachedBlock {
   readonly view: BlockView;
   readonly bytes: number;
@@ -64,7 +68,26 @@ export class BlockCache {
     };
     this.#conversations.set(cached.conversation, cached);
     this.#link(cached);
+    this.#charge(cached, CONVERSATION_BYTES);
     return cached;
+  }
+
+  /** From now on these are all its stored overlays; whoever changes them says so by `overlaid`. */
+  keepOverlays(cached: CachedConversation, overlays: Map<number, StoredOverlay>): void {
+    cached.overlays = overlays;
+    let bytes = 0;
+    for (const { value } of overlays.values()) bytes += value.length + OVERLAY_BYTES;
+    this.#charge(cached, bytes);
+  }
+
+  /** An overlay of this conversation is stored, or stored anew. */
+  overlaid(conversation: Uint8Array, target: number, overlay: StoredOverlay): void {
+    const cached = this.#conversations.get(conversation);
+    if (cached?.overlays === undefined) return;
+    const before = cached.overlays.get(target);
+    cached.overlays.set(target, overlay);
+    const grown = overlay.value.length + OVERLAY_BYTES;
+    this.#charge(cached, before === undefined ? grown : overlay.value.length - before.value.length);
   }
 
   /** The block that holds the sequence. */
@@ -87,13 +110,7 @@ export class BlockCache {
     while (at > 0 && (blocks[at - 1]?.view.first ?? 0) > view.first) at--;
     if (blocks[at - 1]?.view.first === view.first) return;
     blocks.splice(at, 0, { view, bytes });
-    cached.bytes += bytes;
-    this.#bytes += bytes;
-    while (this.#bytes > this.#bytesMax && this.#oldest !== undefined) {
-      const oldest = this.#oldest;
-      this.#remove(oldest);
-      if (oldest === cached) return;
-    }
+    this.#charge(cached, bytes);
   }
 
   /** Stored rows of this conversation were rewritten. */
@@ -101,6 +118,18 @@ export class BlockCache {
     this.generation++;
     const cached = this.#conversations.get(conversation);
     if (cached !== undefined) this.#remove(cached);
+  }
+
+  /** The least recently read go, in the end this one: whoever holds it reads on, for himself alone. */
+  #charge(cached: CachedConversation, bytes: number): void {
+    if (this.#conversations.get(cached.conversation) !== cached) return;
+    cached.bytes += bytes;
+    this.#bytes += bytes;
+    while (this.#bytes > this.#bytesMax && this.#oldest !== undefined) {
+      const oldest = this.#oldest;
+      this.#remove(oldest);
+      if (oldest === cached) return;
+    }
   }
 
   #remove(cached: CachedConversation): void {

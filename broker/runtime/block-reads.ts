@@ -99,7 +99,7 @@ export class BlockReads {
     const range = isWhole ? [1, extent.head] : [from, through];
     const { generation } = cache;
     const read = await this.#readOverlays(extent.conversation, range[0] ?? 1, range[1] ?? 1);
-    if (isWhole && generation === cache.generation) cached.overlays = read;
+    if (isWhole && generation === cache.generation) cache.keepOverlays(cached, read);
     return read;
   }
 

@@ -132,7 +132,7 @@ export class Flusher {
     if (cut.overlays.length === 0) return;
     cache.generation++;
     for (const overlay of cut.overlays)
-      cache.get(overlay.conversation)?.overlays?.set(overlay.target, overlay);
+      cache.overlaid(overlay.conversation, overlay.target, overlay);
   }
 
   #due(intervalMs: number): void {

@@ -37,6 +37,19 @@ describe('heads', () => {
     assert.deepEqual(heads.head(idOf(1)), head(5));
   });
 
+  it('what was dropped while they refill is not taken for unchanged', () => {
+    const heads = new Heads(100, 4);
+    assert.ok(heads.refill(idOf(1), head(95)));
+    heads.lowerFloor(94);
+    // One busy conversation alone fills the ring of ages, and the oldest goes.
+    for (let index = 101; index < 110; index++) heads.changed(idOf(2), head(index));
+    assert.equal(heads.lastChange(idOf(1), NOBODY), 0);
+    // An older value of the journal names only what is here already.
+    assert.ok(heads.refill(idOf(2), head(60)));
+    heads.lowerFloor(59);
+    assert.ok(heads.floor >= 95, `asked from ${heads.floor} on, 1 seems unchanged since`);
+  });
+
   it('refill backwards lowers the floor and never touches what is newer', () => {
     const heads = new Heads(100, 4);
     heads.changed(idOf(1), head(101));

@@ -96,6 +96,8 @@ class RecentTable {
   #ringAt = 0;
   #ringSize = 0;
   #floor: number;
+  /** The highest index that was dropped for want of room: no refill reaches below it any more. */
+  #dropped = 0;
 
   constructor(floor: number, cap: number) {
     invariant(cap >= 1, 'heads.cap-positive', { cap });
@@ -152,7 +154,7 @@ class RecentTable {
   }
 
   lowerFloor(index: number): void {
-    if (index < this.#floor) this.#floor = index;
+    this.#floor = Math.max(Math.min(index, this.#floor), this.#dropped);
   }
 
   #take(key: Uint8Array): number {
@@ -189,6 +191,7 @@ class RecentTable {
     this.#slots.delete(this.#keys.subarray(slot * ID_BYTES, (slot + 1) * ID_BYTES));
     this.#values[slot * FIELDS] = -1;
     this.#free.push(slot);
+    if (index > this.#dropped) this.#dropped = index;
     if (index > this.#floor) this.#floor = index;
   }
 
