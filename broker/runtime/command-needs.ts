@@ -4,6 +4,7 @@
  * resident conversation are through with one look-up.
  */
 import { COMMAND_KIND, commandKey, commandKind } from '../../core/command.ts';
+import type { Timers } from '../../core/clock.ts';
 import { BODY_KIND } from '../../core/row.ts';
 import type { Tasks } from '../../core/tasks.ts';
 import type { AccountMachine } from '../account/contract.ts';
@@ -16,6 +17,7 @@ import type { Residency } from './residency.ts';
 
 const BODY_KIND_AT = 56;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
+const BUSY_MS = 5;
 const NO_ROWS: readonly Uint8Array[] = [];
 
 export interface CommandNeedsParts {
@@ -26,6 +28,7 @@ export interface CommandNeedsParts {
   readonly hotTail: HotTail;
   readonly overlays: Overlays;
   readonly tasks: Tasks;
+  readonly timers: Timers;
 }
 
 type Done = (error?: unknown) => void;
@@ -153,17 +156,22 @@ export class CommandNeeds {
 
   /** The conversation stays while rows are read for it, or little memory would load it for ever. */
   #run(name: string, command: Uint8Array, done: Done, work: () => Promise<void>): void {
-    const { machine, tasks } = this.#parts;
+    const { machine, tasks, timers } = this.#parts;
     machine.pin(command);
     const end: Done = (error) => {
       machine.unpin(command);
       done(error);
     };
-    try {
-      tasks.run(name, () => work().then(() => end(), end));
-    } catch (error) {
-      end(error);
-    }
+    const begin = (): void => {
+      try {
+        tasks.run(name, () => work().then(() => end(), end));
+      } catch {
+        // Too much is under way, which is no fault of this command: a moment later again. They are
+        // as many as commands taken, which the budget bounds.
+        timers.after(BUSY_MS, begin);
+      }
+    };
+    begin();
   }
 }
 

@@ -14,6 +14,7 @@ function refusal(reason: Refusal['reason'], message: string, retryAfterMs?: numb
 export type RefusalKind =
   | 'overloaded'
   | 'storeOverloaded'
+  | 'behind'
   | 'laneFull'
   | 'lowDisk'
   | 'queries'
@@ -28,6 +29,7 @@ export type RefusalKind =
 export const REFUSED: Readonly<Record<RefusalKind, Refusal>> = {
   overloaded: refusal('OVERLOADED', 'the shard has too much under way', OVERLOAD_RETRY_MS),
   storeOverloaded: refusal('OVERLOADED', 'the store has too much under way', OVERLOAD_RETRY_MS),
+  behind: refusal('OVERLOADED', 'the state store cannot follow the log', OVERLOAD_RETRY_MS),
   laneFull: refusal(
     'OVERLOADED',
     'too many commands wait for this conversation',

@@ -1,7 +1,7 @@
 /**
- * What is under way in a store: bytes of commands taken and not yet answered. Bounded per shard and
- * per store, and refused before anything is proposed, so that a slow disk is felt by who sends and
- * not by memory.
+ * What is under way in a store: bytes of commands taken and not yet answered, and of rows that no
+ * flush has taken. Bounded per shard and per store, and refused before anything is proposed, so that
+ * a slow disk is felt by who sends and not by memory.
  */
 import { COMMAND_KIND, SendView, commandKind } from '../../core/command.ts';
 import { BODY_KIND } from '../../core/row.ts';
@@ -14,6 +14,9 @@ export interface StoreBudgetOptions {
   readonly shards: number;
   readonly shardBytesMax: number;
   readonly storeBytesMax: number;
+  /** Rows that wait for a flush: beyond the bound the state store cannot follow. */
+  readonly unflushedBytes: () => number;
+  readonly unflushedBytesMax: number;
 }
 
 export class StoreBudget {
@@ -43,8 +46,14 @@ export class StoreBudget {
     const { shardBytesMax, storeBytesMax } = this.#options;
     if ((this.#shards[shard] ?? 0) + bytes > shardBytesMax) return 'overloaded';
     if (this.#bytes + bytes > storeBytesMax) return 'storeOverloaded';
+    if (this.#isBehind && !goesOnWithLowDisk(command)) return 'behind';
     this.#add(shard, bytes);
     return undefined;
+  }
+
+  /** A flush takes what waits at once, so this ends with the one under way. */
+  get #isBehind(): boolean {
+    return this.#options.unflushedBytes() > this.#options.unflushedBytesMax;
   }
 
   /** The store's own commands are charged, never refused. */

@@ -409,6 +409,31 @@ describe('a store on one node', () => {
     for (const request of retried) assert.ok(gateway.committed(request).sequence > 0);
   });
 
+  it('a state store that cannot follow is felt by who sends, not by memory', async () => {
+    const node = await TestNode.started({ limits: { flushBytesMax: 4096 } });
+    const gateway = node.gateway();
+    const first = sendMany(gateway, 1, 30);
+    await node.time.settle();
+    const release = node.holdState();
+    await node.time.advance(2000);
+    const requests: number[] = [];
+    for (let round = 0; round < 60; round++) {
+      requests.push(...sendMany(gateway, 31 + round * 10, 10));
+      await node.time.settle();
+    }
+    assert.ok(node.store.hotTail.unflushedBytes < 9 * 4096);
+    const last = gateway.refused(requests.at(-1) ?? 0);
+    assert.equal(last.reason, 'OVERLOADED');
+    const accepted = requests.filter((request) => gateway.answer(request)?.kind === RECORD.commit);
+    assert.ok(accepted.length > 50 && accepted.length < requests.length);
+    release();
+    await node.time.advance(2000);
+    const head = first.length + accepted.length;
+    const again = sendMany(gateway, head + 1, 5);
+    await node.time.settle();
+    assert.equal(gateway.committed(again.at(-1) ?? 0).sequence, head + 5);
+  });
+
   it('a failed sync ends the store and acknowledges nothing (R016)', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();

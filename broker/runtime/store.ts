@@ -40,6 +40,8 @@ import { LocalStoreReads } from './store-reads.ts';
 
 /** Background work of a store at once: loads, reads for commands, flush, walks. */
 const TASKS_MAX = 4096;
+/** Full flushes that may wait behind the one under way before sends are refused. */
+const UNFLUSHED_FLUSHES_MAX = 8;
 /** How often gateways hear how far the feed is. */
 const PROGRESS_MS = 200;
 const COUNTS_EVERY_PROGRESS = 5;
@@ -89,6 +91,8 @@ export class Store implements Metered {
       shards: limits.shards,
       shardBytesMax: limits.uncommittedShardBytesMax,
       storeBytesMax: limits.uncommittedStoreBytesMax,
+      unflushedBytes: () => this.hotTail.unflushedBytes,
+      unflushedBytesMax: UNFLUSHED_FLUSHES_MAX * limits.flushBytesMax,
     });
     this.loop = new StoreLoop({
       clock,

@@ -344,6 +344,7 @@ export class TestNode {
   #life = 0;
   readonly #links: MemoryLink[] = [];
   #later: (() => void)[] | undefined;
+  #stateLater: (() => void)[] | undefined;
   store: Store;
   fatal: Error | undefined;
   wal: LocalWal | undefined;
@@ -408,12 +409,23 @@ export class TestNode {
     };
   }
 
+  /** From now on the state store does nothing until the returned function is called. */
+  holdState(): () => void {
+    const held: (() => void)[] = [];
+    this.#stateLater = held;
+    return () => {
+      this.#stateLater = undefined;
+      for (const run of held.splice(0)) run();
+    };
+  }
+
   /** Cuts the power: everything not synced may be gone. `start` brings the node back. */
   crash(): void {
     this.time.drop();
     this.disk.crash();
     this.medium.crash(this.#random);
     this.#later = undefined;
+    this.#stateLater = undefined;
     this.store = this.#make();
   }
 
@@ -440,7 +452,11 @@ export class TestNode {
     return new Store({
       limits: { ...TEST_LIMITS, ...options.limits },
       storage: {
-        state: new MemoryStateStore({ medium, later: (run) => time.soon(run) }),
+        state: new MemoryStateStore({
+          medium,
+          later: (run) =>
+            this.#stateLater === undefined ? time.soon(run) : this.#stateLater.push(run),
+        }),
         recover: (applied) => recoverWal({ disk, keys: TEST_KEYS, applied }),
         openWal: (recovery, listener) => this.#openWal(recovery, listener),
       },
