@@ -63,8 +63,20 @@ describe('ids', () => {
       raw[15] = slot & 255;
       assert.throws(() => parseId('cnv', encodeId('cnv', raw), 'to'), /to is not a cnv_ id/);
     }
-    raw[13] = 1;
-    assert.deepEqual(parseId('cnv', encodeId('cnv', raw), 'to'), raw);
+  });
+  it('of another version than their kind has are refused: 8 for conversations, 7 for all else', () => {
+    const user = newRawId(1);
+    const conversation = directConversationRaw(user, user);
+    assert.deepEqual(parseId('usr', encodeId('usr', user), 'id'), user);
+    assert.deepEqual(parseId('cnv', encodeId('cnv', conversation), 'id'), conversation);
+    assert.throws(() => parseId('cnv', encodeId('cnv', user), 'id'), { reason: 'BAD_ID' });
+    assert.throws(() => parseId('usr', encodeId('usr', conversation), 'id'), { reason: 'BAD_ID' });
+    const random = new Uint8Array(user);
+    random[6] = 0x4f;
+    assert.throws(() => parseId('ses', encodeId('ses', random), 'id'), { reason: 'BAD_ID' });
+    const variant = new Uint8Array(user);
+    variant[8] = 0xc0;
+    assert.throws(() => parseId('msg', encodeId('msg', variant), 'id'), { reason: 'BAD_ID' });
   });
   it('that are new are UUIDv7 of their time', () => {
     const raw = newRawId(0x0123456789ab);

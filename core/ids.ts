@@ -74,21 +74,21 @@ export function decodeId(prefix: IdPrefix, text: string): Uint8Array | undefined
 }
 
 /**
- * Raw bytes of an id that a caller sent. Refuses with BAD_ID, naming the field. An id that is zero but
- * for its slot is nobody's: zero stands for "none", and shards keep their own settings under the others.
+ * Raw bytes of an id that a caller sent. Refuses with BAD_ID, naming the field, also what cannot be an
+ * id of this kind: conversations are UUIDs of version 8, everything else of version 7 (CONTRACT §1).
+ * Zero, which stands for "none", and the keys of shards' own settings are therefore nobody's ids.
  */
 export function parseId(prefix: IdPrefix, text: string, field: string): Uint8Array {
   const raw = decodeId(prefix, text);
-  if (raw === undefined || isReserved(raw))
+  if (raw === undefined || !isUuid(raw, prefix === 'cnv' ? 8 : 7))
     throw new ParleyError('BAD_ID', `${field} is not a ${prefix}_ id of 26 base32 characters`, {
       field,
     });
   return raw;
 }
 
-function isReserved(raw: Uint8Array): boolean {
-  for (let i = 0; i < SLOT_AT; i++) if (raw[i] !== 0) return false;
-  return true;
+function isUuid(raw: Uint8Array, version: number): boolean {
+  return (raw[6] ?? 0) >>> 4 === version && (raw[8] ?? 0) >>> 6 === 2;
 }
 
 const UUID_CHARACTERS = 36;
@@ -154,9 +154,6 @@ export function directConversationRaw(a: Uint8Array, b: Uint8Array): Uint8Array 
 export function groupConversationRaw(creator: Uint8Array, requestId: Uint8Array): Uint8Array {
   return derived('parley.group.v1\0', creator, requestId);
 }
-
-/** Where the two bytes begin that hold an id's slot. */
-const SLOT_AT = 14;
 
 /** Slot of a user's or conversation's id: its last 12 bits. Fixed for ever. */
 export function slotOf(raw: Uint8Array): number {

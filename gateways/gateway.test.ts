@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, it } from 'mocha';
-import { encodeId, newRawId } from '../core/ids.ts';
+import { encodeId } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ClientFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
 import { encodeSyncToken } from './session/sync-token.ts';
+import { newConversationRaw } from './testing/new-conversation.ts';
 import { TINY_EPOCH } from './testing/tiny-views.ts';
 import { runGateway, type RunningGateway } from './testing/running-gateway.ts';
 import type { Person } from './testing/tiny-identity.ts';
@@ -72,7 +73,7 @@ describe('gateway', () => {
   it('encodes a row once a format and hands the same bytes to every socket', async () => {
     running = runGateway();
     const people = Array.from({ length: 20 }, (_, i) => running.identity.person(`u${i}`));
-    const group = newRawId(1);
+    const group = newConversationRaw();
     running.broker.seedGroup(
       group,
       people.map(({ user }) => user),
@@ -94,7 +95,7 @@ describe('gateway', () => {
   it('a long resume goes out page by page, before the next page is there', async () => {
     running = runGateway();
     const ann = running.identity.person('ann');
-    for (let i = 0; i < 120; i++) running.broker.seedGroup(newRawId(i + 1), [ann.user]);
+    for (let i = 0; i < 120; i++) running.broker.seedGroup(newConversationRaw(), [ann.user]);
     const position = { accountSequence: 0, indexes: [] };
     const syncToken = encodeSyncToken(
       { epoch: TINY_EPOCH, timeMs: Date.now(), position },
@@ -143,7 +144,7 @@ describe('gateway', () => {
       Person,
       Person,
     ];
-    const group = newRawId(1);
+    const group = newConversationRaw();
     running.broker.seedGroup(
       group,
       people.map(({ user }) => user),
@@ -182,9 +183,13 @@ describe('gateway', () => {
     const valid = [
       sendTo(`direct:${people[0]?.userId ?? ''}`, 'hi'),
       { id: 6, call: { method: 'Sync.ListConversations', request: { pageSize: 3 } } },
-      { receipt: { delivered: [{ conversationId: encodeId('cnv', newRawId(1)), sequence: 3 }] } },
-      { focus: { conversations: [encodeId('cnv', newRawId(1))] } },
-      { typing: { conversationId: encodeId('cnv', newRawId(1)) } },
+      {
+        receipt: {
+          delivered: [{ conversationId: encodeId('cnv', newConversationRaw()), sequence: 3 }],
+        },
+      },
+      { focus: { conversations: [encodeId('cnv', newConversationRaw())] } },
+      { typing: { conversationId: encodeId('cnv', newConversationRaw()) } },
       { id: 8, ping: {} },
     ];
     const seeds = valid.map((frame) => ({

@@ -98,22 +98,17 @@ export class IdentityGateway implements IdentityPort {
         this.#search(request, signedIn(context)),
       'Users.UpdateMe': async (request: Plain<pb.UpdateMeRequest>, context) => {
         const { user, updateMask, ifMatch } = request;
-        const patch = patchOf(user, updateMask);
+        const patch: UserPatch = patchOf(user, USER_FIELDS, updateMask);
         return userShape(await identity.updateMe(signedIn(context), patch, unquoted(ifMatch)));
       },
       'Devices.List': async (_request: never, context) => ({
         devices: (await identity.listDevices(signedIn(context))).map(deviceShape),
       }),
       'Devices.Update': async (request: Plain<pb.UpdateDeviceRequest>, context) => {
-        const { deviceId, device, updateMask } = request;
-        const names =
-          updateMask.length > 0
-            ? updateMask
-            : ['name', 'platform'].filter((name) => device?.[name as 'name' | 'platform'] !== '');
-        const patch = Object.fromEntries(
-          names.map((name) => [name, device?.[name as 'name' | 'platform'] ?? null]),
-        );
-        return deviceShape(await identity.updateDevice(signedIn(context), deviceId, patch));
+        const { deviceId, device, updateMask, ifMatch } = request;
+        const patch = patchOf(device, DEVICE_FIELDS, updateMask);
+        const caller = signedIn(context);
+        return deviceShape(await identity.updateDevice(caller, deviceId, patch, unquoted(ifMatch)));
       },
       'Devices.Remove': async (request: Plain<pb.RemoveDeviceRequest>, context) => {
         await identity.removeDevice(signedIn(context), request.deviceId);
@@ -180,17 +175,25 @@ const USER_FIELDS = [
   'privacy',
 ] as const;
 
-/** With a mask: exactly those, absent ones cleared. Without: what is set. */
-function patchOf(user: Plain<types.User> | undefined, mask: readonly string[]): UserPatch {
+const DEVICE_FIELDS = ['name', 'platform'] as const;
+
+/** With a mask: exactly those, absent ones cleared. Without: what is set. Refuses a change of nothing. */
+function patchOf<R extends object, F extends string & keyof R>(
+  resource: R | undefined,
+  known: readonly F[],
+  mask: readonly string[],
+): Record<string, unknown> {
   const patch: Record<string, unknown> = {};
   for (const name of mask)
-    if (!USER_FIELDS.some((field) => field === name))
-      throw new ParleyError('BAD_FIELD', `${name} cannot be changed`, { field: name });
-  for (const field of USER_FIELDS) {
-    const value = user?.[field];
+    if (!known.some((field) => field === name))
+      throw new ParleyError('BAD_FIELD', `${name} cannot be changed`, { field: 'updateMask' });
+  for (const field of known) {
+    const value = resource?.[field];
     const isSet = value !== undefined && value !== '';
     if (mask.length > 0 ? mask.includes(field) : isSet) patch[field] = isSet ? value : null;
   }
+  if (Object.keys(patch).length === 0)
+    throw new ParleyError('BAD_FIELD', 'nothing changes', { field: 'updateMask' });
   return patch;
 }
 
@@ -203,11 +206,11 @@ function authResponse({ tokens, user }: SignedIn): Fields<pb.AuthResponse> {
 }
 
 function userShape(user: User): Fields<types.User> {
-  return { ...user, etag: `"${user.etag}"` };
+  return { ...user };
 }
 
 function deviceShape(device: Device): Fields<types.Device> {
-  return { ...device, etag: `"${device.etag}"` };
+  return { ...device };
 }
 
 function sessionShape(session: Session): Fields<types.Session> {

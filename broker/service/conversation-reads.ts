@@ -1,6 +1,6 @@
 /** Conversations.Get, .ListMembers and the views that lists and Resume are made of. */
 import { ParleyError } from '../../core/errors.ts';
-import { decodeUuid, encodeId, encodeUuid, parseId } from '../../core/ids.ts';
+import { encodeId, ID_BYTES, parseId } from '../../core/ids.ts';
 import { compareBytes, sameBytes } from '../../core/bytes.ts';
 import type { Plain, Sparse } from '../../proto/codec.ts';
 import type {
@@ -20,6 +20,7 @@ import type { ConversationView } from '../conversation/contract.ts';
 import type { StandingRow, StoreReads } from '../runtime/contract.ts';
 import { openReadable } from './access.ts';
 import { pageSize, standingBefore } from './message-reads.ts';
+import { decodePageToken, encodePageToken } from './page-token.ts';
 import { nameOf, type Asked, type Read } from './asked.ts';
 import { conversationShape, renderMember, renderMessage } from './render.ts';
 
@@ -58,7 +59,7 @@ function emptyDirect(asked: Asked, conversationId: string): Sparse<Conversation>
     epoch: asked.reads.epoch,
     peerUserId: conversationId.slice('direct:'.length),
     me: { role: 'member', historyFrom: 1, notify: 'all' },
-    etag: '"0"',
+    etag: '0',
   };
 }
 
@@ -84,24 +85,20 @@ export async function listMembers(
 ): Promise<Read<ListMembersResponse>> {
   const readable = await openReadable(asked, request.conversationId);
   if (readable === undefined) return { response: {}, index: 0 };
-  const after = request.pageToken === '' ? undefined : memberToken(request.pageToken);
+  const question = ['members', asked.caller.user, readable.raw] as const;
+  const { pageToken } = request;
+  const after = pageToken === '' ? undefined : decodePageToken(pageToken, question, ID_BYTES);
   const limit = pageSize(request.pageSize);
   const users = memberIds(readable.view).sort(compareBytes);
   const rest = after === undefined ? users : users.filter((user) => compareBytes(user, after) > 0);
   const page = rest.slice(0, limit);
   const last = page.at(-1);
-  const nextPageToken = rest.length > limit && last !== undefined ? encodeUuid(last) : '';
+  const nextPageToken =
+    rest.length > limit && last !== undefined ? encodePageToken(question, last) : '';
   return {
     response: { members: renderMembers(readable.view, page), nextPageToken },
     index: readable.index,
   };
-}
-
-function memberToken(text: string): Uint8Array {
-  const raw = decodeUuid(text);
-  if (raw === undefined)
-    throw new ParleyError('BAD_PAGE_TOKEN', 'this page token is not one of this list');
-  return raw;
 }
 
 export function memberIds(view: ConversationView): Uint8Array[] {

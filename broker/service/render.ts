@@ -135,7 +135,7 @@ export function conversationShape(
     peerReadThrough: peerMarks?.readThrough ?? 0,
     createTimeMs: view.createTimeMs,
     updateTimeMs: view.lastTimeMs,
-    etag: `"${view.version}"`,
+    etag: String(view.version),
   };
 }
 

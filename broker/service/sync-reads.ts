@@ -1,7 +1,7 @@
 /** Sync.SyncConversation and the store's side of Resume: directory, changes, missing rows. */
-import { sameBytes } from '../../core/bytes.ts';
+import { ByteReader, ByteWriter, sameBytes } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
-import { encodeId } from '../../core/ids.ts';
+import { encodeId, SEQUENCE_MAX } from '../../core/ids.ts';
 import { RowView } from '../../core/row.ts';
 import type { Fields, Plain, Sparse } from '../../proto/codec.ts';
 import type {
@@ -24,6 +24,7 @@ import type { StandingRow } from '../runtime/contract.ts';
 import { openReadable, type Readable } from './access.ts';
 import { memberIds, renderMembers } from './conversation-reads.ts';
 import { cursorSequence, pageSize, renderRows, standingBefore } from './message-reads.ts';
+import { decodePageToken, encodePageToken, type Question } from './page-token.ts';
 import type { Asked, Read } from './asked.ts';
 import { conversationShape, renderMessage, standsInTimeline } from './render.ts';
 
@@ -38,7 +39,8 @@ export async function syncConversation(
   const epoch = asked.reads.epoch;
   if (readable === undefined) return { response: { cursor: { epoch, sequence: 0 } }, index: 0 };
   const after = cursorSequence(readable, epoch, request.cursor);
-  const page = changePage(request.pageToken, after);
+  const question = ['changed', asked.caller.user, readable.raw, after] as const;
+  const page = changePage(request.pageToken, question, after);
   const changed = await asked.reads.changed(readable.raw, {
     above: page.above,
     through: after,
@@ -50,7 +52,7 @@ export async function syncConversation(
   const lastChange = changed.length === CHANGED_PAGE ? changeOf(changed.at(-1)) : 0;
   const shared = {
     changed: standing.map((row) => renderMessage(readable.raw, row)),
-    nextPageToken: lastChange === 0 ? '' : `c${lastChange}`,
+    nextPageToken: lastChange === 0 ? '' : encodePageToken(question, place(lastChange)),
   };
   if (!page.first) return { response: shared, index: readable.index };
   return {
@@ -59,15 +61,20 @@ export async function syncConversation(
   };
 }
 
+const PLACE_BYTES = 8;
+
 function changePage(
   token: string,
+  question: Question,
   after: number,
 ): { readonly above: number; readonly first: boolean } {
   if (token === '') return { above: after, first: true };
-  const above = /^c([0-9]{1,16})$/.exec(token)?.[1];
-  if (above === undefined)
-    throw new ParleyError('BAD_PAGE_TOKEN', 'this page token is not one of this sync');
-  return { above: Number(above), first: false };
+  const above = new ByteReader(decodePageToken(token, question, PLACE_BYTES)).u53();
+  return { above: Math.min(above, SEQUENCE_MAX), first: false };
+}
+
+function place(lastChange: number): Uint8Array {
+  return new ByteWriter(PLACE_BYTES).u53(lastChange).finish();
 }
 
 function changeOf(standing: StandingRow | undefined): number {

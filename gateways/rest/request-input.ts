@@ -12,7 +12,9 @@ const KEY = /^[\x20-\x7e]{1,128}$/;
 const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
-/** The body as JSON; {} when there is none. Refuses PAYLOAD_TOO_LARGE, MALFORMED. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The body as JSON; {} when there is none. Refuses PAYLOAD_TOO_LARGE, BAD_TEXT, MALFORMED. */
 export async function readBody(request: IncomingMessage): Promise<Fields> {
   const tooLarge = new ParleyError('PAYLOAD_TOO_LARGE', 'the body is larger than 256 KiB');
   if (Number(request.headers['content-length'] ?? 0) > FRAME_BYTES_MAX) throw tooLarge;
@@ -27,14 +29,24 @@ export async function readBody(request: IncomingMessage): Promise<Fields> {
   }
   if (size === 0) return {};
   let value: unknown;
+  const text = utf8(Buffer.concat(chunks));
   try {
-    value = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    value = JSON.parse(text);
   } catch {
     throw new ParleyError('MALFORMED', 'the body is not JSON');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new ParleyError('MALFORMED', 'the body is not a JSON object');
   return value as Fields;
+}
+
+/** Bytes that are no UTF-8 are refused: read leniently, text would be kept that nobody wrote. */
+function utf8(bytes: Buffer): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch {
+    throw new ParleyError('BAD_TEXT', 'the body is not UTF-8', { field: 'body' });
+  }
 }
 
 /** `cursor.epoch=1&userIds=a&userIds=b` as an object. Refuses UNKNOWN_FIELD, BAD_FIELD. */

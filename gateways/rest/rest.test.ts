@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, describe, it } from 'mocha';
 import { ParleyError } from '../../core/errors.ts';
 import { encodeId, newRawId } from '../../core/ids.ts';
+import { newConversationRaw } from '../testing/new-conversation.ts';
 import { HttpHouse } from '../testing/http-house.ts';
 import { ALLOWED_ORIGIN } from '../testing/running-gateway.ts';
 import type { Person } from '../testing/tiny-identity.ts';
@@ -61,7 +62,7 @@ describe('REST', () => {
     const got = await house.ask(`GET /v1/conversations/direct:${bob.userId}`, ann);
     assert.equal(got.json['peerUserId'], bob.userId);
     const real = await direct(ann, bob, 'hi');
-    const random = encodeId('cnv', newRawId(Date.now()));
+    const random = encodeId('cnv', newConversationRaw());
     const answers = [];
     for (const id of [real, random])
       for (const part of ['', '/messages', '/members', '/rows']) {

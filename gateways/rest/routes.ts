@@ -1,4 +1,5 @@
 /** Paths of the API, from the contract's HTTP options, and what of them needs a word of its own. */
+import { ParleyError } from '../../core/errors.ts';
 import { METHOD_TABLE } from '../methods.ts';
 import type { MethodName } from '../session/method-names.ts';
 import type { Fields } from './request-input.ts';
@@ -82,17 +83,19 @@ function patternOf(path: string, route: Route): Pattern {
 /** Edits, deletes and reactions are sends; one message is a list of one. */
 function messagePatterns(): Pattern[] {
   const method = 'Messages.Send';
-  const sent = (verb: string, path: string, body: (fields: Fields) => Fields): Pattern =>
-    patternOf(path, { method, verb, status: 200, shape: (fields) => aimed(fields, body) });
+  const sent = (verb: string, path: string, aim: Aim): Pattern =>
+    patternOf(path, { method, verb, status: 200, shape: (fields) => aimed(fields, aim) });
   return [
-    sent('PATCH', MESSAGE, ({ target, message }) => ({ edit: { target, message } })),
-    sent('DELETE', MESSAGE, ({ target }) => ({ delete: { target } })),
-    sent('PUT', `${MESSAGE}/reactions/{emoji}`, ({ target, emoji }) => ({
-      reaction: { target, emoji, op: 'add' },
-    })),
-    sent('DELETE', `${MESSAGE}/reactions/{emoji}`, ({ target, emoji }) => ({
-      reaction: { target, emoji, op: 'remove' },
-    })),
+    sent('PATCH', MESSAGE, (target, { message, ...rest }) => [{ edit: { target, message } }, rest]),
+    sent('DELETE', MESSAGE, (target, rest) => [{ delete: { target } }, rest]),
+    sent('PUT', `${MESSAGE}/reactions/{emoji}`, (target, { emoji, ...rest }) => [
+      { reaction: { target, emoji, op: 'add' } },
+      rest,
+    ]),
+    sent('DELETE', `${MESSAGE}/reactions/{emoji}`, (target, { emoji, ...rest }) => [
+      { reaction: { target, emoji, op: 'remove' } },
+      rest,
+    ]),
     patternOf('/v1/conversations/{conversation_id}/messages/{sequence}', {
       method: 'Messages.List',
       verb: 'GET',
@@ -102,9 +105,15 @@ function messagePatterns(): Pattern[] {
   ];
 }
 
-function aimed(fields: Fields, body: (fields: Fields) => Fields): Fields {
-  const { to, sequence, emoji, message, ...rest } = fields;
-  return { to, ...rest, body: body({ target: { sequence }, emoji, message }) };
+/** The body that the fields describe, and the fields that it did not take: the method judges those. */
+type Aim = (target: Fields, fields: Fields) => readonly [body: Fields, rest: Fields];
+
+function aimed(fields: Fields, aim: Aim): Fields {
+  const { sequence, ...others } = fields;
+  const [body, rest] = aim({ sequence }, others);
+  if (rest['body'] !== undefined)
+    throw new ParleyError('UNKNOWN_FIELD', 'the path says what is sent', { path: 'body' });
+  return { ...rest, body };
 }
 
 const asItIs = (fields: Fields): Fields => fields;

@@ -1,10 +1,12 @@
 /** Messages under the seeds' names (R120, R121, R125): sending, history, fetching, conversations. */
+import { ByteReader, ByteWriter } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
+import { encodeId, parseId } from '../../core/ids.ts';
 import type { Caller } from '../session/caller.ts';
+import { MARKS_PER_REPORT_MAX } from '../session/limits.ts';
 import { badField, oneOf } from '../session/refusals.ts';
 import type { Surroundings } from '../session/session-contract.ts';
 import { base64Url, fromBase64Url } from '../session/sync-token.ts';
-import { text as textOfBytes, utf8 } from '../../core/bytes.ts';
 import type { Answer } from './answer.ts';
 import type { CallerContext, Calls } from './calls.ts';
 import type { Fields } from './request-input.ts';
@@ -30,8 +32,12 @@ const FILTERS = ['all', 'unread'] as const;
 const HISTORY_DEFAULT = 50;
 const INCOMING_DEFAULT = 100;
 const LIMIT_MAX = 200;
-/** Conversations that one call looks through at most; the rest comes with the next call. */
-const CONVERSATIONS_MAX = 1000;
+// LIMIT: older conversations than these are not looked through for unread or undelivered messages.
+const CONVERSATIONS_MAX = 10_000;
+/** Conversations in one `ack`, which travels in a URL; the rest comes with the next call. */
+const ACK_CONVERSATIONS_MAX = 100;
+/** Reads of one conversation in search of somebody else's message; the next call goes on from there. */
+const OWN_PAGES_MAX = 20;
 /** Own messages in groups whose receipts are looked up one by one. */
 const RECEIPTS_TOGETHER = 16;
 
@@ -99,20 +105,27 @@ export class SeedMessages {
   async incoming(fields: Fields, context: Context): Promise<Answer> {
     onlyFields(fields, ['ack', 'limit']);
     const ack = textField(fields, 'ack');
-    if (ack !== '') await this.#acknowledge(ack, context);
+    if (ack !== '') await this.#delivered(decodeAck(ack), context);
     const limit = limitOf(fields, INCOMING_DEFAULT);
     const messages: Json[] = [];
-    const through: [string, number][] = [];
-    for (const conversation of await this.#all(context)) {
+    const through: Mark[] = [];
+    const passed: Mark[] = [];
+    for await (const conversation of this.#all(context)) {
       const left = limit - messages.length;
-      if (left <= 0) break;
+      if (left <= 0 || through.length >= ACK_CONVERSATIONS_MAX) break;
       const after = numberOf(objectOf(conversation['me'])['deliveredThrough']);
       if (numberOf(conversation['head']) <= after) continue;
-      const found = await this.#above(conversation, { after, limit: left }, context);
+      const found = await this.#others(conversation, { after, limit: left }, context);
       messages.push(...(await this.#columns(found.messages, conversation, context)));
-      through.push([textOf(conversation['conversationId']), found.through]);
+      const mark = {
+        conversationId: textOf(conversation['conversationId']),
+        sequence: found.through,
+      };
+      (found.messages.length > 0 ? through : passed).push(mark);
     }
-    return { status: 200, json: { messages, ack: ackOf(through) } };
+    // Nothing is handed out of these, so nothing is to be acknowledged, and no call looks at them again.
+    await this.#delivered(passed, context);
+    return { status: 200, json: { messages, ack: encodeAck(through) } };
   }
 
   /** R159, R160. */
@@ -137,7 +150,7 @@ export class SeedMessages {
   async #allUnread(limit: number, context: Context): Promise<Answer> {
     const messages: Json[] = [];
     let unread = 0;
-    for (const conversation of await this.#all(context)) {
+    for await (const conversation of this.#all(context)) {
       const count = unreadOf(conversation);
       if (count === 0) continue;
       unread += count;
@@ -152,6 +165,23 @@ export class SeedMessages {
 
   async #conversation(conversationId: string, context: Context): Promise<Json> {
     return (await this.#calls.call('Conversations.Get', { conversationId }, context)).json;
+  }
+
+  /** As `above`, but passes by pages on which nobody else wrote. */
+  async #others(
+    conversation: Json,
+    range: { readonly after: number; readonly limit: number },
+    context: Context,
+  ): Promise<{ readonly messages: readonly Json[]; readonly through: number }> {
+    let found = await this.#above(conversation, range, context);
+    for (let page = 1; page < OWN_PAGES_MAX; page++) {
+      if (found.messages.length > 0 || found.through >= numberOf(conversation['head'])) break;
+      const next = { after: found.through, limit: LIMIT_MAX };
+      found = await this.#above(conversation, next, context);
+    }
+    if (found.messages.length <= range.limit) return found;
+    const messages = found.messages.slice(0, range.limit);
+    return { messages, through: numberOf(messages.at(-1)?.['sequence']) };
   }
 
   /** Others' messages above a mark, oldest first, and how far one then is. */
@@ -189,27 +219,25 @@ export class SeedMessages {
     return listOf(json['messages']);
   }
 
-  /** All conversations with something in them, newest first. */
-  async #all(context: Context): Promise<readonly Json[]> {
-    const all: Json[] = [];
+  /** All conversations with something in them, newest first, page by page. */
+  async *#all(context: Context): AsyncGenerator<Json> {
     let pageToken = '';
-    do {
+    for (let seen = 0; seen < CONVERSATIONS_MAX; seen += LIMIT_MAX) {
       const request = { pageSize: LIMIT_MAX, pageToken };
       const { json } = await this.#calls.call('Sync.ListConversations', request, context);
-      all.push(...listOf(json['conversations']));
+      yield* listOf(json['conversations']);
       pageToken = textOf(json['nextPageToken']);
-    } while (pageToken !== '' && all.length < CONVERSATIONS_MAX);
-    return all;
+      if (pageToken === '') return;
+    }
   }
 
-  async #acknowledge(ack: string, context: Context): Promise<void> {
+  async #delivered(marks: readonly Mark[], context: Context): Promise<void> {
     const epoch = this.#surroundings.epoch();
-    const delivered = marksOf(ack).map(([conversationId, sequence]) => ({
-      conversationId,
-      epoch,
-      sequence,
-    }));
-    await this.#calls.call('Messages.Report', { delivered }, context);
+    for (let at = 0; at < marks.length; at += MARKS_PER_REPORT_MAX) {
+      const some = marks.slice(at, at + MARKS_PER_REPORT_MAX);
+      const delivered = some.map((mark) => ({ ...mark, epoch }));
+      await this.#calls.call('Messages.Report', { delivered }, context);
+    }
   }
 
   async #columns(
@@ -290,25 +318,36 @@ function limitOf(fields: Fields, fallback: number): number {
   return limit === 0 ? fallback : Math.min(limit, LIMIT_MAX);
 }
 
-function ackOf(through: readonly (readonly [string, number])[]): string {
-  return through.length === 0 ? '' : base64Url(utf8(JSON.stringify(through)));
+interface Mark {
+  readonly conversationId: string;
+  readonly sequence: number;
 }
 
-function marksOf(ack: string): readonly (readonly [string, number])[] {
+/** 24 bytes a conversation: its id, then the sequence. */
+const MARK_BYTES = 24;
+
+function encodeAck(marks: readonly Mark[]): string {
+  const out = new ByteWriter(marks.length * MARK_BYTES);
+  for (const { conversationId, sequence } of marks)
+    out.raw(parseId('cnv', conversationId, 'ack')).u53(sequence);
+  return base64Url(out.finish());
+}
+
+function decodeAck(ack: string): readonly Mark[] {
   const refused = new ParleyError('BAD_CURSOR', 'ack is not one that this server gave', {
     field: 'ack',
   });
-  try {
-    const value: unknown = JSON.parse(textOfBytes(fromBase64Url(ack) ?? new Uint8Array(0)));
-    if (!Array.isArray(value)) throw refused;
-    return value.map((pair: unknown) => {
-      const [id, sequence] = Array.isArray(pair) ? (pair as unknown[]) : [];
-      if (typeof id !== 'string' || typeof sequence !== 'number') throw refused;
-      return [id, sequence] as const;
-    });
-  } catch {
-    throw refused;
+  const bytes = fromBase64Url(ack);
+  const isWhole = bytes !== undefined && bytes.length > 0 && bytes.length % MARK_BYTES === 0;
+  if (!isWhole || bytes.length > ACK_CONVERSATIONS_MAX * MARK_BYTES) throw refused;
+  const input = new ByteReader(bytes);
+  const marks: Mark[] = [];
+  while (input.remaining > 0) {
+    const mark = { conversationId: encodeId('cnv', input.raw(16)), sequence: input.u53() };
+    if (!Number.isSafeInteger(mark.sequence)) throw refused;
+    marks.push(mark);
   }
+  return marks;
 }
 
 function callerOf(context: CallerContext): Caller {

@@ -5,7 +5,7 @@
 import { COMMAND_KIND, encodeCommand, type GroupSettings } from '../../core/command.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { ROLE } from '../../core/facts.ts';
-import { compareBytes } from '../../core/bytes.ts';
+import { compareBytes, isZero } from '../../core/bytes.ts';
 import { decodeUuid, encodeId, groupConversationRaw, parseId } from '../../core/ids.ts';
 import type { Plain } from '../../proto/codec.ts';
 import type * as requests from '../../proto/gen/parley/client/v1/conversations_pb.ts';
@@ -42,7 +42,7 @@ export function* createGroup(
   caller: Caller,
 ): Routine<Changed> {
   const requestId = decodeUuid(request.requestId);
-  if (requestId === undefined)
+  if (requestId === undefined || isZero(requestId))
     throw new ParleyError('BAD_ID', 'requestId is not a UUID', { field: 'requestId' });
   checkText(request.name, { field: 'name', max: NAME_CODE_POINTS_MAX });
   checkEncryption(request.encryption);
@@ -280,7 +280,8 @@ function maskOf<F extends string>(
 /** 0 = whatever it is now. An etag that is not a number was never one of ours. */
 function versionOf(etag: string): number {
   if (etag === '' || etag === '*') return 0;
-  const version = /^[0-9]{1,15}$/.test(etag) ? Number(etag) : 0;
+  const [, digits = '0'] = /^"?([0-9]{1,15})"?$/.exec(etag) ?? [];
+  const version = Number(digits);
   if (version === 0)
     throw new ParleyError('VERSION_CONFLICT', 'the conversation changed since it was read');
   return version;

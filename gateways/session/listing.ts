@@ -138,8 +138,9 @@ function decodePage(request: ListRequest, caller: Caller, nowMs: number): Page {
   const last = { timeMs: input.u53(), conversation: input.raw(16) };
   const accountSequence = input.u53();
   const indexes = readIndexes(input);
-  if (!isFresh || !isOwn || !isSame || indexes === undefined || input.remaining !== 0)
-    throw refused;
+  const isWhole = indexes !== undefined && input.remaining === 0;
+  const isCounted = Number.isSafeInteger(accountSequence) && Number.isSafeInteger(last.timeMs);
+  if (!isFresh || !isOwn || !isSame || !isWhole || !isCounted) throw refused;
   return { position: { accountSequence, indexes }, last };
 }
 

@@ -4,10 +4,11 @@ import { describe, it } from 'mocha';
 import { decodeCommand } from '../../core/command.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { decodeUuid, encodeId, newRawId, directConversationRaw } from '../../core/ids.ts';
+import { newConversationRaw } from '../testing/new-conversation.ts';
 import { callerOf, rowEvent, SCRIPT_EPOCH, ScriptedSession } from '../testing/scripted-session.ts';
 import { decodeSyncToken, encodeSyncToken } from './sync-token.ts';
 
-const CONVERSATION = newRawId(10);
+const CONVERSATION = newConversationRaw();
 const ID = encodeId('cnv', CONVERSATION);
 const OUTBOX = randomUUID();
 
@@ -229,7 +230,7 @@ describe('session: sends', () => {
     const refused = script.ask(send(33));
     assert.ok(refused?.error !== undefined && !(refused.error instanceof Uint8Array));
     assert.equal(refused.error.reason, 'IN_FLIGHT_EXCEEDED');
-    assert.equal(script.ask(send(1, { to: encodeId('cnv', newRawId(11)) })), undefined);
+    assert.equal(script.ask(send(1, { to: encodeId('cnv', newConversationRaw()) })), undefined);
     script.commit({});
     assert.equal(script.ask(send(33)), undefined);
     const calls = new ScriptedSession().live();

@@ -46,6 +46,8 @@ export function decodeSyncToken(text: string, user: Uint8Array): SyncToken | und
   const accountSequence = input.u53();
   const indexes = readIndexes(input);
   if (indexes === undefined || input.remaining !== 0) return undefined;
+  // What no token of ours has: no 64-bit integer of the contract is above 2^53 - 1.
+  if (![epoch, timeMs, accountSequence].every(Number.isSafeInteger)) return undefined;
   return { epoch, timeMs, position: { accountSequence, indexes } };
 }
 
@@ -73,7 +75,9 @@ export function readIndexes(input: ByteReader): number[] | undefined {
     const shard = input.u16();
     if (shard >= SHARDS_MAX) return undefined;
     while (indexes.length <= shard) indexes.push(0);
-    indexes[shard] = input.u53();
+    const index = input.u53();
+    if (!Number.isSafeInteger(index)) return undefined;
+    indexes[shard] = index;
   }
   return indexes;
 }

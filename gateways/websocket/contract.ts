@@ -6,10 +6,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { connect as connectTcp } from 'node:net';
 import { afterEach, describe, it } from 'mocha';
-import { encodeId, newRawId } from '../../core/ids.ts';
+import { encodeId } from '../../core/ids.ts';
 import { codecOf } from '../../proto/codec.ts';
 import { ListConversationsResponseSchema } from '../../proto/gen/parley/client/v1/sync_pb.ts';
 import type { SessionLimits } from '../session/limits.ts';
+import { newConversationRaw } from '../testing/new-conversation.ts';
 import { ALLOWED_ORIGIN, runGateway, type RunningGateway } from '../testing/running-gateway.ts';
 import { TestClient, type TestClientOptions } from '../testing/test-client.ts';
 import type { Format } from '../wire.ts';
@@ -367,7 +368,7 @@ function abuses(house: House): void {
       identity.person('bob'),
       identity.person('cid'),
     ];
-    const group = newRawId(Date.now());
+    const group = newConversationRaw();
     broker.seedGroup(group, [ann.user, bob.user, cid.user]);
     const id = encodeId('cnv', group);
     const [a, b, c] = [house.client(), house.client(), house.client()];

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, it } from 'mocha';
-import { encodeId } from '../../../core/ids.ts';
+import { decodeId, encodeId, groupConversationRaw, newRawId } from '../../../core/ids.ts';
 import { methodNamed } from '../../../gateways/methods.ts';
 import type { MethodName } from '../../../gateways/session/method-names.ts';
 import { people } from './accounts.ts';
@@ -28,6 +28,7 @@ interface Scene {
   readonly ben: string;
   readonly eve: string;
   readonly eveDevice: string;
+  readonly device: string;
   readonly direct: string;
   readonly group: string;
   readonly epoch: number;
@@ -42,7 +43,8 @@ interface Bad {
   readonly request: (scene: Scene) => Record<string, unknown>;
 }
 
-const NOBODY = encodeId('usr', new Uint8Array(16).fill(7));
+const NOBODY = encodeId('usr', newRawId(1));
+const NOWHERE = encodeId('cnv', groupConversationRaw(newRawId(1), newRawId(2)));
 const UUID = '0190a000-0000-7000-8000-00000000000a';
 
 const send =
@@ -110,7 +112,7 @@ const SENDS: readonly Bad[] = [
   sends('a negative reply', 'BAD_FIELD', send({ ...said('x'), replyTo: -1 })),
   sends('a forward of no message id', 'BAD_ID', send({ ...said('x'), forwardOf: 'msg_1' })),
   sends('an attachment that is no media', 'BAD_ID', send({ attachments: [{ mediaId: 'med_x' }] })),
-  sends('an attachment that nobody uploaded', 'MEDIA_UNKNOWN', send({ attachments: [{ mediaId: encodeId('med', new Uint8Array(16).fill(9)) }] })),
+  sends('an attachment that nobody uploaded', 'MEDIA_UNKNOWN', send({ attachments: [{ mediaId: encodeId('med', newRawId(1)) }] })),
   sends('eleven attachments', 'BAD_FIELD', send({ attachments: Array.from({ length: 11 }, () => ({ mediaId: encodeId('med', new Uint8Array(16)) })) })),
   sends('a row that only the server makes', 'BAD_FIELD', body({ created: { name: 'x' } }), 'body.created'),
   sends('a trim', 'BAD_FIELD', body({ trim: { from: 1, through: 2 } }), 'body.trim'),
@@ -120,6 +122,8 @@ const SENDS: readonly Bad[] = [
   sends('a delete of a message that is not there', 'MESSAGE_UNKNOWN', body({ delete: { target: { sequence: 99 } } })),
   sends('an edit without a message', 'BAD_FIELD', body({ edit: { target: { sequence: 1 } } })),
   sends('an edit to nothing', 'BAD_TEXT', body({ edit: { target: { sequence: 1 }, message: said('') } })),
+  sends('a reaction neither put nor taken', 'UNKNOWN_FIELD', body({ reaction: { target: { sequence: 1 }, emoji: '👍', op: 'toggle' } })),
+  sends('a reaction, which comes later', 'FEATURE_DISABLED', body({ reaction: { target: { sequence: 1 }, emoji: '👍', op: 'add' } })),
   sends('a body that is text', 'BAD_FIELD', ({ direct }) => ({ to: direct, body: 'hello' })),
   sends('a list where text belongs', 'BAD_FIELD', send({ text: { body: ['x'] } })),
   sends('a number where text belongs', 'BAD_FIELD', send({ text: { body: 7 } })),
@@ -128,6 +132,8 @@ const SENDS: readonly Bad[] = [
   sends('an id in upper case', 'BAD_ID', (scene) => send(said('x'), { to: scene.direct.toUpperCase() })(scene)),
   sends('an id that is too short', 'BAD_ID', (scene) => send(said('x'), { to: scene.direct.slice(0, -1) })(scene)),
   sends('the id of nobody', 'BAD_ID', send(said('x'), { to: `cnv_${'0'.repeat(26)}` })),
+  sends('a conversation id of another version', 'BAD_ID', (scene) => send(said('x'), { to: encodeId('cnv', decodeId('usr', scene.ben) ?? newRawId(1)) })(scene)),
+  sends('a user id of another version', 'BAD_ID', (scene) => send(said('x'), { to: `direct:${encodeId('usr', decodeId('cnv', scene.group) ?? newRawId(1))}` })(scene)),
   sends('the nil UUID as a name', 'BAD_ID', send(said('x'), { clientMessageId: '00000000-0000-0000-0000-000000000000' })),
   sends('a direct with no user', 'BAD_ID', send(said('x'), { to: 'direct:' })),
   sends('a direct with an unknown user', 'USER_UNKNOWN', send(said('x'), { to: `direct:${NOBODY}` })),
@@ -140,17 +146,19 @@ const SENDS: readonly Bad[] = [
   sends('a number that is not whole', 'BAD_FIELD', send(said('x'), { outboxId: UUID, clientSeq: 1.5 })),
   sends('a number above 2^53 - 1', 'BAD_FIELD', send(said('x'), { outboxId: UUID, clientSeq: '9007199254740992' })),
   sends('after not below the number', 'BAD_FIELD', send(said('x'), { outboxId: UUID, clientSeq: 3, after: 3 }), 'after'),
-  sends('another’s conversation', 'CONVERSATION_UNKNOWN', send(said('x'), { to: encodeId('cnv', new Uint8Array(16).fill(3)) })),
+  sends('another’s conversation', 'CONVERSATION_UNKNOWN', send(said('x'), { to: NOWHERE })),
 ]; // biome-ignore format: a table
 
 const CALLS: readonly Bad[] = [
   { about: 'a group without a name', method: 'Conversations.Create', reason: 'BAD_TEXT', request: () => ({ requestId: randomUUID() }) },
   { about: 'a group without a request id', method: 'Conversations.Create', reason: 'BAD_ID', field: 'requestId', request: () => ({ name: 'x' }) },
+  { about: 'a group with the nil UUID as request id', method: 'Conversations.Create', reason: 'BAD_ID', field: 'requestId', request: () => ({ requestId: '00000000-0000-0000-0000-000000000000', name: 'x' }) },
   { about: 'a group with a name of 101', method: 'Conversations.Create', reason: 'BAD_TEXT', request: () => ({ requestId: randomUUID(), name: 'x'.repeat(101) }) },
   { about: 'a group with an unknown user', method: 'Conversations.Create', reason: 'USER_UNKNOWN', request: () => ({ requestId: randomUUID(), name: 'x', members: [NOBODY] }) },
   { about: 'a group with no user id', method: 'Conversations.Create', reason: 'BAD_ID', request: () => ({ requestId: randomUUID(), name: 'x', members: ['ben'] }) },
   { about: 'a group with unknown settings', method: 'Conversations.Create', reason: 'UNKNOWN_FIELD', request: () => ({ requestId: randomUUID(), name: 'x', settings: { send: 'nobody' } }) },
   { about: 'a group with a negative slow mode', method: 'Conversations.Create', reason: 'BAD_FIELD', request: () => ({ requestId: randomUUID(), name: 'x', settings: { slowModeMs: -1 } }) },
+  { about: 'a group slower than a day', method: 'Conversations.Create', reason: 'BAD_FIELD', request: () => ({ requestId: randomUUID(), name: 'x', settings: { slowModeMs: 86_400_001 } }) },
   { about: 'an encryption that is none', method: 'Conversations.Create', reason: 'UNKNOWN_FIELD', request: () => ({ requestId: randomUUID(), name: 'x', encryption: 'rot13' }) },
   { about: 'an encryption that comes later', method: 'Conversations.Create', reason: 'FEATURE_DISABLED', request: () => ({ requestId: randomUUID(), name: 'x', encryption: 'mls' }) },
   { about: 'a change of nothing', method: 'Conversations.Update', reason: 'BAD_FIELD', request: ofGroup({ conversation: {} }) },
@@ -168,6 +176,7 @@ const CALLS: readonly Bad[] = [
   { about: 'settings of nothing', method: 'Conversations.SetMyState', reason: 'BAD_FIELD', request: ofGroup({ me: {} }) },
   { about: 'settings that are not one’s own', method: 'Conversations.SetMyState', reason: 'BAD_FIELD', request: ofGroup({ me: { role: 'owner' }, updateMask: ['role'] }) },
   { about: 'an unknown kind of notice', method: 'Conversations.SetMyState', reason: 'UNKNOWN_FIELD', request: ofGroup({ me: { notify: 'loudly' } }) },
+  { about: 'muted until before time began', method: 'Conversations.SetMyState', reason: 'BAD_FIELD', request: ofGroup({ me: { muteUntilMs: -1 } }) },
   { about: 'the conversation of nobody', method: 'Conversations.Get', reason: 'BAD_ID', request: () => ({ conversationId: `cnv_${'0'.repeat(25)}1` }) },
   { about: 'two ways to page', method: 'Messages.List', reason: 'BAD_FIELD', request: ofGroup({ before: 3, after: 1 }) },
   { about: 'a page before nothing', method: 'Messages.List', reason: 'BAD_FIELD', request: ofGroup({ before: -3 }) },
@@ -181,17 +190,30 @@ const CALLS: readonly Bad[] = [
   { about: 'a negative count of messages', method: 'Sync.ListConversations', reason: 'BAD_FIELD', request: () => ({ messages: -1 }) },
   { about: 'a mark of a bad id', method: 'Messages.Report', reason: 'BAD_ID', request: () => ({ read: [{ conversationId: 'x', sequence: 1 }] }) },
   { about: 'a negative mark', method: 'Messages.Report', reason: 'BAD_FIELD', request: (scene) => ({ read: [{ conversationId: scene.group, sequence: -1 }] }) },
+  { about: 'more marks than a report holds', method: 'Messages.Report', reason: 'BAD_FIELD', request: (scene) => ({ read: Array.from({ length: 1001 }, () => ({ conversationId: scene.group, epoch: scene.epoch, sequence: 1 })) }) },
+  { about: 'receipts of message 0', method: 'Messages.ListReceipts', reason: 'MESSAGE_UNKNOWN', request: ofGroup({ sequence: 0 }) },
   { about: 'a user that is no id', method: 'Users.Get', reason: 'BAD_ID', request: () => ({ userId: 'ben' }) },
   { about: 'a user that is not there', method: 'Users.Get', reason: 'USER_UNKNOWN', request: () => ({ userId: NOBODY }) },
   { about: 'a profile with a bad name', method: 'Users.UpdateMe', reason: 'BAD_TEXT', request: () => ({ user: { displayName: 'a\u0000' } }) },
   { about: 'a profile with too long a name', method: 'Users.UpdateMe', reason: 'BAD_TEXT', request: () => ({ user: { displayName: 'x'.repeat(101) } }) },
   { about: 'a profile with an unknown privacy', method: 'Users.UpdateMe', reason: 'UNKNOWN_FIELD', request: () => ({ user: { privacy: { reads: 'some' } } }) },
+  { about: 'a profile with nothing that changes', method: 'Users.UpdateMe', reason: 'BAD_FIELD', request: () => ({ user: {} }) },
+  { about: 'a profile whose kind changes', method: 'Users.UpdateMe', reason: 'BAD_FIELD', request: () => ({ user: { kind: 'bot' }, updateMask: ['kind'] }) },
+  { about: 'a status text of 101', method: 'Users.UpdateMe', reason: 'BAD_TEXT', request: () => ({ user: { statusText: 'x'.repeat(101) } }) },
+  { about: 'a stale profile', method: 'Users.UpdateMe', reason: 'VERSION_CONFLICT', request: () => ({ user: { statusText: 'x' }, ifMatch: 'v0' }) },
+  { about: 'a search for a control character', method: 'Users.Search', reason: 'BAD_TEXT', request: () => ({ query: 'a\u0000' }) },
+  { about: 'a search by name and id', method: 'Users.Search', reason: 'BAD_FIELD', request: () => ({ query: 'a', ids: [NOBODY] }) },
+  { about: '201 users at once', method: 'Users.Search', reason: 'BAD_FIELD', request: () => ({ ids: Array.from({ length: 201 }, () => NOBODY) }) },
+  { about: 'a device with nothing that changes', method: 'Devices.Update', reason: 'BAD_FIELD', request: (scene) => ({ deviceId: scene.device, device: {} }) },
+  { about: 'a device whose id changes', method: 'Devices.Update', reason: 'BAD_FIELD', request: (scene) => ({ deviceId: scene.device, device: { name: 'x' }, updateMask: ['deviceId'] }) },
+  { about: 'a stale device', method: 'Devices.Update', reason: 'VERSION_CONFLICT', request: (scene) => ({ deviceId: scene.device, device: { name: 'x' }, ifMatch: 'v0' }) },
   { about: 'another’s device renamed', method: 'Devices.Update', reason: 'DEVICE_UNKNOWN', request: (scene) => ({ deviceId: scene.eveDevice, device: { name: 'mine' } }) },
   { about: 'another’s device removed', method: 'Devices.Remove', reason: 'DEVICE_UNKNOWN', request: (scene) => ({ deviceId: scene.eveDevice }) },
   { about: 'a device that is no id', method: 'Devices.Remove', reason: 'BAD_ID', request: () => ({ deviceId: 'phone' }) },
   { about: 'a session that is no id', method: 'Auth.RevokeSession', reason: 'BAD_ID', request: () => ({ sessionId: 'this' }) },
   { about: 'a user name in capitals', method: 'Auth.SignUp', reason: 'BAD_TEXT', request: () => ({ username: 'Anna', password: '12345678' }) },
   { about: 'a short password', method: 'Auth.SignUp', reason: 'WEAK_PASSWORD', request: () => ({ username: 'short.password', password: '1234567' }) },
+  { about: 'a change of password without the old one', method: 'Auth.ChangePassword', reason: 'LOGIN_FAILED', request: () => ({ oldPassword: 'not this one', newPassword: '12345678' }) },
   { about: 'a wrong password', method: 'Auth.LogIn', reason: 'LOGIN_FAILED', request: () => ({ username: 'who.is.this', password: '12345678' }) },
   { about: 'a refresh token that nobody gave', method: 'Auth.Refresh', reason: 'TOKEN_INVALID', request: () => ({ refreshToken: 'x' }) },
 ]; // biome-ignore format: a table
@@ -213,6 +235,7 @@ for (const carrier of CARRIERS) {
         ben: b.userId,
         eve: e.userId,
         eveDevice: e.deviceId,
+        device: a.deviceId,
         direct,
         group: group.conversationId,
         epoch: group.epoch,

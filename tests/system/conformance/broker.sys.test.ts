@@ -21,6 +21,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import { before, describe, it } from 'mocha';
 import { call } from '../../../bench/accounts.ts';
+import { encodeId, groupConversationRaw, newId, newRawId } from '../../../core/ids.ts';
 import { people, type Account } from './accounts.ts';
 import { closeAfterEach, online, speaker, text } from './carriers.ts';
 import { ownServer } from './house.ts';
@@ -115,7 +116,7 @@ describe('conformance of broker.v1 and of a node that dies', function () {
   it('answers come in the order of the requests, one each, refusals among them (G3)', async () => {
     const [anna, ben] = pair;
     const to = `direct:${ben.userId}`;
-    const nobody = `usr_0${'1'.repeat(25)}`;
+    const nobody = newId('usr', Date.now());
     const requests: [object, string][] = [
       [sendOf(anna, to, 'one'), 'ok'],
       [sendOf(anna, to, ''), 'BAD_TEXT'],
@@ -170,7 +171,8 @@ describe('conformance of broker.v1 and of a node that dies', function () {
     };
     const read = (metadata: Metadata): Promise<string> =>
       new Promise((done) => {
-        const request = { conversationId: `cnv_0${'1'.repeat(25)}` };
+        const raw = groupConversationRaw(newRawId(1), newRawId(2));
+        const request = { conversationId: encodeId('cnv', raw) };
         broker().Read(request, metadata, (error) =>
           done(String(error?.metadata.get('parley-reason')[0])),
         );

@@ -51,6 +51,7 @@ interface Responses {
 export interface Refusal {
   readonly reason: string;
   readonly code: string;
+  readonly message: string;
   readonly details: Readonly<Record<string, string>>;
 }
 
@@ -240,8 +241,9 @@ export async function rawRest(target: URL, init: RequestInit): Promise<RestAnswe
 }
 
 export function refusalIn(body: Readonly<Record<string, unknown>>): Refusal {
-  const { code, reason, metadata = {} } = body;
-  return { code: String(code), reason: String(reason), details: metadata as Refusal['details'] };
+  const { code, reason, message, metadata = {} } = body;
+  const told = { code: String(code), reason: String(reason), message: String(message) };
+  return { ...told, details: metadata as Refusal['details'] };
 }
 
 async function meta(url: string): Promise<Record<string, unknown>> {
@@ -251,8 +253,8 @@ async function meta(url: string): Promise<Record<string, unknown>> {
 function replyOf<T>(method: MethodName, answer: Down): Reply<T> {
   const { commit, error, result } = answer;
   if (error !== undefined) {
-    const { code, reason, metadata } = error;
-    return { refusal: { code, reason, details: metadata } };
+    const { code, reason, message, metadata } = error;
+    return { refusal: { code, reason, message, details: metadata } };
   }
   if (commit !== undefined) return { done: commit as Plain<T> };
   const response: unknown = result?.response;

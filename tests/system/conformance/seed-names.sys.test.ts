@@ -187,6 +187,45 @@ describe('conformance of the seeds’ names', () => {
     assert.deepEqual([wrong.status, wrong.body['reason']], [400, 'BAD_CURSOR']);
   });
 
+  it('GET /get-messages: an ack fits into a URL however many conversations wait, and passes by one’s own messages (case 55, R125)', async () => {
+    const [anna, ben] = [await signUp(), await signUp()];
+    const writer = await online(server().url, accountOf(anna));
+    const groups = 250;
+    for (let made = 0; made < groups; made += 50)
+      await Promise.all(
+        Array.from({ length: 50 }, async () => {
+          const { conversationId } = await writer.group([{ userId: String(ben['user_id']) }]);
+          await writer.say(conversationId, conversationId);
+        }),
+      );
+    const seen = new Set<unknown>();
+    for (let ack = ''; ; ) {
+      const query = `/get-messages?limit=200&ack=${encodeURIComponent(ack)}`;
+      const { status, body } = await ask('GET', query, { as: ben });
+      assert.equal(status, 200, JSON.stringify(body));
+      for (const { content } of body['messages'] as Json[]) seen.add(content);
+      ack = String(body['ack']);
+      assert.ok(ack.length <= 4096);
+      if (ack === '') break;
+    }
+    assert.equal(seen.size, groups, 'each was handed out');
+    const own = await ask('GET', '/get-messages', { as: anna });
+    assert.deepEqual(own.body, { messages: [], ack: '' }, 'nobody else wrote anything');
+    // One's own messages before somebody else's neither hide it nor hand it out twice.
+    const direct = `direct:${String(ben['user_id'])}`;
+    for (let n = 0; n < 12; n++) await writer.say(direct, `own ${n}`);
+    const reader = await speaker(server().url, accountOf(ben), 'rest');
+    for (const n of [1, 2]) await reader.say(`direct:${String(anna['user_id'])}`, `answer ${n}`);
+    const handed: unknown[] = [];
+    for (let ack = '', round = 0; round < 3; round++) {
+      const query = `/get-messages?limit=1&ack=${encodeURIComponent(ack)}`;
+      const { body } = await ask('GET', query, { as: anna });
+      handed.push(...(body['messages'] as Json[]).map(({ content }) => content));
+      ack = String(body['ack']);
+    }
+    assert.deepEqual(handed, ['answer 1', 'answer 2']);
+  }).timeout(20_000);
+
   it('POST /update-status and GET /get-status keep a status with the account (case 55, R126)', async () => {
     const [anna, ben] = [await signUp(), await signUp()];
     const set = await ask('POST', '/update-status', {

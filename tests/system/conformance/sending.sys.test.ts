@@ -6,6 +6,7 @@ import {
   directConversationRaw,
   encodeId,
   groupConversationRaw,
+  newRawId,
   parseId,
 } from '../../../core/ids.ts';
 import { decodeUuid } from '../../../core/ids.ts';
@@ -20,6 +21,7 @@ import {
   speaker,
   text,
   type Carrier,
+  type Refusal,
   type Speaker,
 } from './carriers.ts';
 import { sharedServer } from './house.ts';
@@ -106,30 +108,60 @@ for (const carrier of CARRIERS) {
       assert.ok(anna !== undefined && ben !== undefined && eve !== undefined);
       const { conversationId } = await anna.say(`direct:${ben.userId}`, 'private');
       const group = await anna.group([ben]);
-      const random = encodeId('cnv', crypto.getRandomValues(new Uint8Array(16)));
-      const asked = async (id: string): Promise<string[]> => [
-        await eve.refused('Conversations.Get', { conversationId: id }),
-        await eve.refused('Conversations.ListMembers', { conversationId: id }),
-        await eve.refused('Messages.List', { conversationId: id }),
-        await eve.refused('Messages.ListRows', { conversationId: id }),
-        await eve.refused('Messages.ListReceipts', { conversationId: id, sequence: 1 }),
-        await eve.refused('Sync.SyncConversation', { conversationId: id }),
-        await eve.refused('Messages.Send', {
+      const nobodys = groupConversationRaw(newRawId(Date.now()), newRawId(Date.now()));
+      const random = encodeId('cnv', nobodys);
+      const asked = async (id: string): Promise<Refusal[]> => [
+        await eve.refusal('Conversations.Get', { conversationId: id }),
+        await eve.refusal('Conversations.ListMembers', { conversationId: id }),
+        await eve.refusal('Messages.List', { conversationId: id }),
+        await eve.refusal('Messages.ListRows', { conversationId: id }),
+        await eve.refusal('Messages.ListReceipts', { conversationId: id, sequence: 1 }),
+        await eve.refusal('Sync.SyncConversation', { conversationId: id }),
+        await eve.refusal('Messages.Send', {
           to: id,
           clientMessageId: randomUUID(),
           body: text('x'),
         }),
-        await eve.refused('Conversations.AddMembers', {
+        await eve.refusal('Conversations.AddMembers', {
           conversationId: id,
           userIds: [eve.userId],
         }),
-        await eve.refused('Conversations.SetMyState', { conversationId: id, me: { pinned: true } }),
-        await eve.refused('Conversations.Close', { conversationId: id }),
+        await eve.refusal('Conversations.SetMyState', { conversationId: id, me: { pinned: true } }),
+        await eve.refusal('Conversations.Close', { conversationId: id }),
+        await eve.refusal('Conversations.Update', {
+          conversationId: id,
+          conversation: { name: 'mine' },
+        }),
+        await eve.refusal('Conversations.UpdateMember', {
+          conversationId: id,
+          userId: ben.userId,
+          role: 'admin',
+        }),
+        await eve.refusal('Conversations.RemoveMember', {
+          conversationId: id,
+          userId: ben.userId,
+        }),
+        await eve.refusal('Messages.Send', {
+          to: id,
+          clientMessageId: randomUUID(),
+          body: { delete: { target: { sequence: 1 } } },
+        }),
       ];
-      const unknown = Array.from({ length: 10 }, () => 'CONVERSATION_UNKNOWN');
-      assert.deepEqual(await asked(random), unknown);
-      assert.deepEqual(await asked(group.conversationId), unknown);
+      const unknown = await asked(random);
+      for (const { reason } of unknown) assert.equal(reason, 'CONVERSATION_UNKNOWN');
+      assert.deepEqual(
+        await asked(group.conversationId),
+        unknown,
+        'reason, code, text and details',
+      );
       assert.deepEqual(await asked(conversationId), unknown);
+      const { sequence } = await anna.say(group.conversationId, 'for members');
+      const mark = { epoch: group.epoch, sequence };
+      for (const id of [random, group.conversationId])
+        await eve.do('Messages.Report', { read: [{ conversationId: id, ...mark }] });
+      const receipts = { conversationId: group.conversationId, sequence };
+      const { counts } = await anna.do('Messages.ListReceipts', receipts);
+      assert.deepEqual([counts?.of, counts?.read], [1, 0], 'a stranger’s mark counts for nothing');
     });
 
     it('the same number again, also over another connection, is the original commit (case 6, R138)', async () => {
