@@ -91,6 +91,11 @@ export function blockRange(
   };
 }
 
+/** The blocks and the overlays of all conversations. */
+export function allBlocksRanges(): readonly KeyRange[] {
+  return [PREFIX.block, PREFIX.overlay].map((prefix) => prefixRange(Uint8Array.of(prefix)));
+}
+
 /** The overlay of the block with the same parts. */
 export function overlayKey(bucket: number, conversation: Uint8Array, first: number): Uint8Array {
   return blockLike(PREFIX.overlay, bucket, conversation, first);

@@ -7,11 +7,13 @@
 import type { Clock, Timer, Timers } from '../../core/clock.ts';
 import type { Tasks } from '../../core/tasks.ts';
 import type { StateStore } from '../../storage-engine/contract.ts';
+import { shardKey } from '../../storage-engine/keys.ts';
 import type { BlockCache } from './block-cache.ts';
 import { MERGES_WAITING_MAX, mergeStored, type MergeWish } from './block-merge.ts';
 import type { Erasure } from './erasures.ts';
 import { writeCut, type FlushCut } from './flush-cut.ts';
 import type { HotTail } from './hot-tail.ts';
+import { SHARD_PART } from './shard-meta.ts';
 import { Slices } from './slices.ts';
 
 /** A shard as the flusher sees it. */
@@ -34,8 +36,8 @@ export interface FlusherOptions {
   readonly bytesMax: number;
   /** Per shard: its state is durable through this index. */
   readonly trimWal: (flushed: ReadonlyMap<number, number>) => void;
-  /** The stored bodies of these rows are gone from the newest state, though not from old files. */
-  readonly erased: (erasures: readonly Erasure[]) => void;
+  /** These bodies go from the newest state with this batch, though not from old files: to be stored. */
+  readonly erasing: (shard: number, erasures: readonly Erasure[]) => Uint8Array;
   /** Between flushes: other writing of bounded length. */
   readonly maintain: () => Promise<void>;
 }
@@ -110,12 +112,16 @@ export class Flusher {
     }
     if (cuts.length === 0) return;
     const batch = state.newBatch();
-    for (const { cut } of cuts) await writeCut(cut, batch, state, this.#slices);
+    for (const { cut } of cuts) {
+      await writeCut(cut, batch, state, this.#slices);
+      const { shard, erasures } = cut;
+      if (erasures.length > 0)
+        batch.put(shardKey(shard, SHARD_PART.erased), this.#options.erasing(shard, erasures));
+    }
     await batch.write({ sync: true });
     this.bytes += batch.bytes;
     for (const { shard, cut } of cuts) {
       for (const { conversation } of cut.erasures) cache.forget(conversation);
-      this.#options.erased(cut.erasures);
       this.#keepOverlays(cut);
       hotTail.flushed(cut.rows);
       shard.flushed(cut);

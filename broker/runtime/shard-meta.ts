@@ -8,7 +8,7 @@ import type { Index, ReplicaId, Term } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { Configuration, SnapshotDescriptor } from '../consensus/message.ts';
 
-export const SHARD_PART = { applied: 0, couriers: 1 } as const;
+export const SHARD_PART = { applied: 0, couriers: 1, erased: 2 } as const;
 
 const VERSION = 1;
 

@@ -4,30 +4,28 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { StateStore } from '../../storage-engine/contract.ts';
-import { blockRange } from '../../storage-engine/keys.ts';
-import type { Erasure } from './erasures.ts';
+import { shardKey } from '../../storage-engine/keys.ts';
+import type { ErasedRanges } from './erased-ranges.ts';
 import { JOURNAL_KEPT_MS, trimJournal } from './journal-walk.ts';
+import { SHARD_PART } from './shard-meta.ts';
 import type { StampClock } from './stamp-clock.ts';
 
 const JOURNAL_TRIM_MS = 60 * 60 * 1000;
 const COMPACT_MS = 60 * 60 * 1000;
-/** Conversations whose files wait to be rewritten; beyond it the whole of the blocks is. */
-const COMPACTIONS_MAX = 4096;
+/** After a start that found something to do: a store that never lives for an hour does it too. */
+const COMPACT_AT_START_MS = 60_000;
 
 export interface StoreMaintenanceParts {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly stamps: StampClock;
+  readonly erased: ErasedRanges;
   /** Per shard: the index below which no courier reads the journal any more. */
   readonly courierFloors: () => readonly number[];
 }
 
 export class StoreMaintenance {
   readonly #parts: StoreMaintenanceParts;
-  readonly #erased = new Map<
-    string,
-    { readonly conversation: Uint8Array; readonly bucket: number }
-  >();
   #trimmedMs: number;
   #compactedMs: number;
   #next = 0;
@@ -36,21 +34,16 @@ export class StoreMaintenance {
     this.#parts = parts;
     this.#trimmedMs = parts.clock.monotonicMs();
     this.#compactedMs = this.#trimmedMs;
-  }
-
-  erased(erasures: readonly Erasure[]): void {
-    for (const { conversation, bucket } of erasures) {
-      if (this.#erased.size >= COMPACTIONS_MAX) return;
-      this.#erased.set(`${bucket} ${conversation.join()}`, { conversation, bucket });
-    }
+    if (!parts.erased.isEmpty) this.#compactedMs -= COMPACT_MS - COMPACT_AT_START_MS;
   }
 
   /** One bounded step, if one is due. No other writer runs. */
   async step(): Promise<void> {
     const nowMs = this.#parts.clock.monotonicMs();
     if (this.#next > 0 || nowMs - this.#trimmedMs >= JOURNAL_TRIM_MS) await this.#trim(nowMs);
-    if (this.#erased.size > 0 && nowMs - this.#compactedMs >= COMPACT_MS) await this.#compact();
-    if (this.#erased.size === 0) this.#compactedMs = nowMs;
+    const { erased } = this.#parts;
+    if (!erased.isEmpty && nowMs - this.#compactedMs >= COMPACT_MS) await this.#compact();
+    if (erased.isEmpty) this.#compactedMs = nowMs;
   }
 
   /** One shard a step. By log time, and only while the clock is trusted. */
@@ -70,11 +63,15 @@ export class StoreMaintenance {
   }
 
   async #compact(): Promise<void> {
-    const [first] = this.#erased;
-    if (first === undefined) return;
-    const [key, { conversation, bucket }] = first;
-    this.#erased.delete(key);
-    const { gte, lt } = blockRange(bucket, conversation);
-    await this.#parts.state.compactRange(gte, lt);
+    const { state, erased } = this.#parts;
+    const due = erased.next();
+    if (due === undefined) return;
+    for (const { gte, lt } of due.ranges) await state.compactRange(gte, lt);
+    const left = erased.done(due);
+    const key = shardKey(due.shard, SHARD_PART.erased);
+    const batch = state.newBatch();
+    if (left === undefined) batch.del(key);
+    else batch.put(key, left);
+    await batch.write({ sync: true });
   }
 }

@@ -15,6 +15,8 @@ import { restoreReplica } from './wal-records.ts';
 export interface FoundShard {
   readonly applied: AppliedMeta;
   readonly couriers: Float64Array | undefined;
+  /** Where bodies were erased whose files wait to be rewritten (erased-ranges.ts). */
+  readonly erased: Uint8Array | undefined;
 }
 
 /** What the state store says of each shard; new ones begin at 0 with these voters. */
@@ -25,15 +27,18 @@ export async function findShards(
 ): Promise<FoundShard[]> {
   const applied = new Map<number, AppliedMeta>();
   const couriers = new Map<number, Float64Array>();
+  const erased = new Map<number, Uint8Array>();
   for (const { key, value } of await state.range(shardRange())) {
     const { shard, part } = readShardKey(key);
     invariant(shard < shards, 'store.shard-count-is-that-of-creation', { shard, shards });
     if (part === SHARD_PART.applied) applied.set(shard, decodeApplied(value));
     else if (part === SHARD_PART.couriers) couriers.set(shard, decodeCouriers(value));
+    else if (part === SHARD_PART.erased) erased.set(shard, value);
   }
   return Array.from({ length: shards }, (_, shard) => ({
     applied: applied.get(shard) ?? newShardMeta(voters),
     couriers: couriers.get(shard),
+    erased: erased.get(shard),
   }));
 }
 

@@ -10,6 +10,7 @@ import { isDeleted } from '../conversation/overlay.ts';
 import { OPEN_GROUP, idOf, markCommand, sendCommand } from '../conversation/test-kit.ts';
 import { createConversationMachine } from '../conversation/machine.ts';
 import type { ConversationMachine } from '../conversation/contract.ts';
+import { SHARD_PART } from './shard-meta.ts';
 import type { StandingRow } from './contract.ts';
 import { TestNode, rowOfRecord, type TestGateway } from './test-kit.ts';
 
@@ -303,6 +304,11 @@ describe('a store on one node', () => {
     assert.ok(storedBytes(node).includes('harmless'));
     await node.restart();
     await check();
+    // Old files hold it still: where is remembered beside the state.
+    const lists = [...node.medium.contents().keys()].filter(
+      (key) => key.startsWith('s') && key.endsWith(String.fromCodePoint(SHARD_PART.erased)),
+    );
+    assert.equal(lists.length, 1);
   });
 
   it('an edit is seen by readers at once, after a flush and after a restart', async () => {

@@ -21,6 +21,7 @@ import { BlockCache } from './block-cache.ts';
 import { BlockReads } from './block-reads.ts';
 import { CommandArena } from './command-arena.ts';
 import type { StoreReads } from './contract.ts';
+import { ErasedRanges } from './erased-ranges.ts';
 import { Flusher } from './flusher.ts';
 import { GatewayLink } from './gateway-link.ts';
 import { GroupCounts } from './group-counts.ts';
@@ -35,7 +36,13 @@ import { StoreLoop } from './store-loop.ts';
 import { StoreMaintenance } from './store-maintenance.ts';
 import { storeMetrics } from './store-metrics.ts';
 import type { StoreOptions } from './store-options.ts';
-import { appliedIndexes, findShards, loadSettings, restoredShard } from './store-recovery.ts';
+import {
+  appliedIndexes,
+  findShards,
+  loadSettings,
+  restoredShard,
+  type FoundShard,
+} from './store-recovery.ts';
 import { LocalStoreReads } from './store-reads.ts';
 
 /** Background work of a store at once: loads, reads for commands, flush, walks. */
@@ -136,7 +143,7 @@ export class Store implements Metered {
       if (shard.couriers !== undefined) unit.courier.restore(shard.couriers);
       return unit;
     });
-    this.#serve(parts);
+    this.#serve(parts, found);
     this.#wal = await storage.openWal(recovery, this.loop);
     const ready = new Promise<void>((resolve) => {
       this.#ready = resolve;
@@ -284,16 +291,20 @@ export class Store implements Metered {
     };
   }
 
-  #serve(parts: StoreParts): void {
+  #serve(parts: StoreParts, found: readonly FoundShard[]): void {
     const { storage, clock, timers, limits } = this.options;
     const { map, residency, reads, planner, hotTail, cache, tasks } = parts;
     const { state } = storage;
     const units = this.#units;
     this.#reads = new LocalStoreReads({ map, shards: units, residency, reads, planner, timers });
     this.#queries = this.options.queries(this.#reads);
+    const erased = new ErasedRanges();
+    for (const [shard, { erased: value }] of found.entries())
+      if (value !== undefined) erased.restore(shard, value);
     const maintenance = new StoreMaintenance({
       state,
       clock,
+      erased,
       stamps: this.#stamps,
       courierFloors: () => units.map(({ courier }) => courier.floor),
     });
@@ -308,7 +319,7 @@ export class Store implements Metered {
       intervalMs: limits.flushIntervalMs,
       bytesMax: limits.flushBytesMax,
       trimWal: (flushed) => this.#wal?.trim(flushed as Parameters<Wal['trim']>[0]),
-      erased: (erasures) => maintenance.erased(erasures),
+      erasing: (shard, erasures) => erased.add(shard, erasures),
       maintain: async () => {
         residency.shrink();
         await maintenance.step();
