@@ -88,14 +88,15 @@ export class FanOut {
     const payload = payloadAt(slab, at);
     const handles = handlesOf(payload);
     const isLargeGroup = (flagsAt(slab, at) & LARGE_GROUP) !== 0;
+    const conversation = idAt(slab, at);
     const row = new RowFrames(new RowView(payload, handles.end), {
-      conversation: idAt(slab, at),
+      conversation,
       epoch: extraAt(slab, at),
       head: positionAt(slab, at),
       isLargeGroup,
     });
     this.#rows++;
-    this.#options.feed.saw(row.conversationId, row.timeMs, isLargeGroup);
+    this.#options.feed.saw(conversation, row.timeMs, isLargeGroup);
     for (let i = 0; i < handles.count; i++)
       for (const connection of this.#options.routes.connectionsOf(
         handles.view.getUint32(4 + i * 4, true),
@@ -123,13 +124,15 @@ export class FanOut {
   #receipts(at: number, slab: Slab): void {
     const payload = payloadAt(slab, at);
     const handles = handlesOf(payload);
-    const conversationId = encodeId('cnv', idAt(slab, at));
+    const conversation = idAt(slab, at);
     const receipts = decodeReceipts(new ByteReader(payload, handles.end));
-    if (receipts.is === 'peer') this.#options.feed.saw(conversationId, receipts.timeMs, false);
-    const encode = (format: Format): Buffer =>
-      format === 'proto' && receipts.is !== 'counts'
+    if (receipts.is === 'peer') this.#options.feed.saw(conversation, receipts.timeMs, false);
+    const encode = (format: Format): Buffer => {
+      const conversationId = encodeId('cnv', conversation);
+      return format === 'proto' && receipts.is !== 'counts'
         ? receiptsFrameProto(conversationId, receipts)
         : encodeFrame(format, receiptsFrame(conversationId, receipts));
+    };
     const chunks: Partial<Record<Format, Buffer>> = {};
     for (let i = 0; i < handles.count; i++)
       for (const connection of this.#options.routes.connectionsOf(

@@ -4,6 +4,8 @@
  * that is not remembered counts as unseen, and the five-minute check then tells it again.
  */
 
+import { IdMap } from '../core/id-map.ts';
+
 interface Seen {
   timeMs: number;
   isLarge: boolean;
@@ -13,7 +15,7 @@ const SEEN_MAX = 100_000;
 
 export class Feed {
   readonly #positions: number[];
-  readonly #seen = new Map<string, Seen>();
+  readonly #seen = new IdMap<Seen>();
 
   constructor(shardCount: number) {
     this.#positions = Array.from({ length: shardCount }, () => 0);
@@ -29,22 +31,22 @@ export class Feed {
     if (before !== undefined && index > before) this.#positions[shard] = index;
   }
 
-  saw(conversationId: string, timeMs: number, isLarge: boolean): void {
-    const known = this.#seen.get(conversationId);
+  saw(conversation: Uint8Array, timeMs: number, isLarge: boolean): void {
+    const known = this.#seen.get(conversation);
     if (known !== undefined) {
       known.timeMs = Math.max(known.timeMs, timeMs);
       known.isLarge ||= isLarge;
       return;
     }
     if (this.#seen.size >= SEEN_MAX) this.#seen.clear();
-    this.#seen.set(conversationId, { timeMs, isLarge });
+    this.#seen.set(conversation, { timeMs, isLarge });
   }
 
-  lastSeenMs(conversationId: string): number {
-    return this.#seen.get(conversationId)?.timeMs ?? 0;
+  lastSeenMs(conversation: Uint8Array): number {
+    return this.#seen.get(conversation)?.timeMs ?? 0;
   }
 
-  isLargeGroup(conversationId: string): boolean {
-    return this.#seen.get(conversationId)?.isLarge ?? false;
+  isLargeGroup(conversation: Uint8Array): boolean {
+    return this.#seen.get(conversation)?.isLarge ?? false;
   }
 }

@@ -168,13 +168,11 @@ describe('feed', () => {
     feed.progress(1, 5);
     feed.progress(9, 1);
     assert.deepEqual(feed.positions, [0, 7]);
-    feed.saw('c', 10, true);
-    feed.saw('c', 9, false);
-    assert.deepEqual(
-      [feed.lastSeenMs('c'), feed.isLargeGroup('c'), feed.lastSeenMs('d')],
-      [10, true, 0],
-    );
-    for (let i = 0; i < 100_000; i++) feed.saw(`x${i}`, 1, false);
-    assert.equal(feed.lastSeenMs('c'), 0);
+    const [c, d] = [newRawId(1), newRawId(2)];
+    feed.saw(c, 10, true);
+    feed.saw(c, 9, false);
+    assert.deepEqual([feed.lastSeenMs(c), feed.isLargeGroup(c), feed.lastSeenMs(d)], [10, true, 0]);
+    for (let i = 0; i < 100_000; i++) feed.saw(newRawId(i), 1, false);
+    assert.equal(feed.lastSeenMs(c), 0);
   });
 });

@@ -345,8 +345,8 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       payloadHash: (clientMessageId, body) => payloadHash(hashKey, clientMessageId, body),
       newUuid: () => newRawId(clock.nowMs(), (count) => random.bytes(count)),
       readRequest: (method, request) => readRequest(method, request),
-      isLargeGroup: (conversationId) => this.#feed.isLargeGroup(conversationId),
-      lastSeenMs: (conversationId) => this.#feed.lastSeenMs(conversationId),
+      isLargeGroup: (conversation) => this.#feed.isLargeGroup(conversation),
+      lastSeenMs: (conversation) => this.#feed.lastSeenMs(conversation),
     };
   }
 

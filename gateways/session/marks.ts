@@ -74,18 +74,18 @@ export class MarkMerger {
   due(
     nowMs: number,
     caller: Uint8Array,
-    intervalOf: (conversationId: string) => number,
+    intervalOf: (conversation: Uint8Array) => number,
   ): Uint8Array[] {
     const commands: Uint8Array[] = [];
     let next = Infinity;
-    for (const [conversationId, mark] of this.#merged) {
+    for (const mark of this.#merged.values()) {
       if (!mark.isPending) continue;
       if (mark.dueMs > nowMs) {
         next = Math.min(next, mark.dueMs);
         continue;
       }
       mark.isPending = false;
-      mark.dueMs = nowMs + intervalOf(conversationId);
+      mark.dueMs = nowMs + intervalOf(mark.conversation);
       mark.toldMs = nowMs;
       commands.push(markCommand(caller, mark.conversation, mark.delivered, mark.read));
     }

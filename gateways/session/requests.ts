@@ -113,7 +113,7 @@ export class Requests {
     this.#marks ??= new MarkMerger();
     if (this.#repeatDueMs === Infinity) this.#repeatDueMs = nowMs + CHECK_INTERVAL_MS;
     for (const mark of marks)
-      if (this.#marks.offer(mark, this.#intervalOf(mark.conversationId), nowMs))
+      if (this.#marks.offer(mark, this.#intervalOf(mark.conversation), nowMs))
         this.#emit({
           is: 'mark',
           command: markCommand(
@@ -226,8 +226,8 @@ export class Requests {
     this.#outboxes.push(outbox);
   }
 
-  #intervalOf(conversationId: string): number {
-    return this.#world.isLargeGroup(conversationId) ? MARK_INTERVAL_LARGE_MS : MARK_INTERVAL_MS;
+  #intervalOf(conversation: Uint8Array): number {
+    return this.#world.isLargeGroup(conversation) ? MARK_INTERVAL_LARGE_MS : MARK_INTERVAL_MS;
   }
 }
 

@@ -88,8 +88,7 @@ export function* verify(
 ): Routine<Position> {
   const changes = yield* changesSince(caller, surroundings, from.since);
   const missed = changes.changed.filter(
-    ({ conversation, timeMs }) =>
-      !from.isTrusted || timeMs > surroundings.lastSeenMs(encodeId('cnv', conversation)),
+    ({ conversation, timeMs }) => !from.isTrusted || timeMs > surroundings.lastSeenMs(conversation),
   );
   // The check repeats what left the directory: clients drop what they no longer have.
   yield* pushLeft(sink, caller, changes.left);

@@ -35,9 +35,9 @@ export interface Surroundings {
   /** Reads a call's request in the connection's encoding; refuses as the contract says. */
   readRequest(method: MethodName, request: unknown): unknown;
   /** Groups of 100 or more, as far as rows showed. */
-  isLargeGroup(conversationId: string): boolean;
+  isLargeGroup(conversation: Uint8Array): boolean;
   /** Stamp of the newest thing of the conversation that this gateway has seen; 0 = nothing. */
-  lastSeenMs(conversationId: string): number;
+  lastSeenMs(conversation: Uint8Array): number;
 }
 
 /** The response of a unary method: its protobuf bytes as the store gave them, or a plain object. */

@@ -79,8 +79,8 @@ export class ScriptedSession {
           throw refusalOf(error);
         }
       },
-      isLargeGroup: (id) => this.large.has(id),
-      lastSeenMs: (id) => this.seen.get(id) ?? 0,
+      isLargeGroup: (raw) => this.large.has(encodeId('cnv', raw)),
+      lastSeenMs: (raw) => this.seen.get(encodeId('cnv', raw)) ?? 0,
     };
     this.session = new Session({ surroundings, connectionId: 'con_test', nowMs: this.nowMs });
   }

@@ -239,17 +239,12 @@ export class RecordingClient {
     const { events, device } = this.#options;
     if (gap['scope'] === 'all') return this.#jumpEverywhere();
     const conversation = text(gap['conversationId']);
-    events.push({
-      is: 'jumped',
-      at: now(),
-      reader: device,
-      conversation,
-      to: Number(gap['head'] ?? 0) + 1,
-    });
-    this.#cursors.set(conversation, {
-      epoch: Number(gap['epoch'] ?? 0),
-      sequence: Number(gap['head'] ?? 0),
-    });
+    const head = Number(gap['head'] ?? 0);
+    // A resync names no head: it says only that rows are missing, not which.
+    const to = head === 0 ? 0 : head + 1;
+    events.push({ is: 'jumped', at: now(), reader: device, conversation, to });
+    if (head === 0) this.#cursors.delete(conversation);
+    else this.#cursors.set(conversation, { epoch: Number(gap['epoch'] ?? 0), sequence: head });
   }
 }
 
