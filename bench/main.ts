@@ -1,31 +1,37 @@
 /** `npm run bench -- <scenario> [options]`: starts the server itself unless given a URL. */
 import { Command, Option } from 'commander';
 import { K6_SCRIPTS, runK6 } from './k6-scripts.ts';
-import { SCENARIOS, type BenchOptions } from './scenarios.ts';
+import { medians } from './medians.ts';
+import { SCENARIOS, type BenchOptions, type Report, type Scenario } from './scenarios.ts';
 import { serverAt, startServer } from './server-process.ts';
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-async function run(name: string, options: BenchOptions): Promise<void> {
+type RunOptions = BenchOptions & { readonly runs: number };
+
+async function run(name: string, options: RunOptions): Promise<void> {
   const scenario = SCENARIOS[name];
   if (scenario === undefined) throw new TypeError(`no scenario ${name}`);
+  const reports: Report[] = [];
+  for (let i = 0; i < options.runs; i++) {
+    const report = await once(scenario, options);
+    reports.push(report);
+    // Each run by itself, on standard error: the last line of standard output is the medians'.
+    if (options.runs > 1) process.stderr.write(`${JSON.stringify(report)}\n`);
+  }
+  const report = medians(reports) as Report;
+  for (const [field, value] of Object.entries(report))
+    process.stderr.write(`${field.padEnd(24)} ${JSON.stringify(value)}\n`);
+  const terms = { durability: 'synced before commit', tls: false, replicas: 1 };
+  say(JSON.stringify({ scenario: name, ...terms, options, ...report }));
+}
+
+async function once(scenario: Scenario, options: BenchOptions): Promise<Report> {
   const server = options.url === undefined ? await startServer() : await serverAt(options.url);
   try {
-    const report = await scenario(server, options);
-    for (const [field, value] of Object.entries(report))
-      process.stderr.write(`${field.padEnd(24)} ${JSON.stringify(value)}\n`);
-    say(
-      JSON.stringify({
-        scenario: name,
-        durability: 'synced before commit',
-        tls: false,
-        replicas: 1,
-        options,
-        ...report,
-      }),
-    );
+    return await scenario(server, options);
   } finally {
     await server.stop();
   }
@@ -52,8 +58,9 @@ const program = new Command('bench')
   .addOption(number('changed', 10, 'conversations that changed (resume)'))
   .addOption(number('processes', 1, 'generator processes'))
   .addOption(number('bytes', 1024, 'bytes of a message'))
+  .addOption(number('runs', 1, 'runs, each on a server of its own; the line has their medians'))
   .option('--no-marks', 'no delivered receipts')
-  .action(async (name: string, script: string, options: BenchOptions, command: Command) => {
+  .action(async (name: string, script: string, options: RunOptions, command: Command) => {
     const isGiven = (option: string): boolean => command.getOptionValueSource(option) === 'cli';
     if (name === 'k6') process.exitCode = await runK6(script, options, isGiven);
     else await run(name, options);

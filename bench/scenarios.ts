@@ -4,7 +4,7 @@ import { call, makeDevices, makeGroup, makeUsers, type Account } from './account
 import { metric, round, runLoads, type Figures } from './fleet.ts';
 import type { SendLoad } from './load.ts';
 import { processTree, residentBytes } from './machine.ts';
-import { startServer, type ServerUnderLoad } from './server-process.ts';
+import type { ServerUnderLoad } from './server-process.ts';
 
 export interface BenchOptions {
   readonly url: string | undefined;
@@ -336,17 +336,17 @@ async function writeEach(
   await runLoads(server, [load], { warmSeconds: 0, seconds: 10 });
 }
 
-/** From the process's start to its ready line, on a new directory and on one that was used. */
+/** From the process's start to its ready line: on a new directory, after a stop, after a kill. */
 async function start(server: ServerUnderLoad): Promise<Report> {
   await new Promise((done) => setTimeout(done, 5000));
   const rss = server.pid === undefined ? 0 : residentBytes(processTree(server.pid));
-  const again = await startServer();
-  await again.stop();
+  const syncs = await metric(server, 'parley_store_frames_total');
   return {
-    readyMs: server.readyMs,
-    secondReadyMs: again.readyMs,
+    newMs: server.readyMs,
+    againMs: await server.restart('SIGTERM'),
+    afterKillMs: await server.restart('SIGKILL'),
     idleRssMb: Math.round(rss / 1e6),
-    syncs: await metric(server, 'parley_store_frames_total'),
+    syncs,
   };
 }
 

@@ -19,6 +19,8 @@ export interface ServerUnderLoad {
   readonly readyMs: number;
   /** Bytes of message state on disk, the bounded WAL not counted, and the WAL's. */
   bytesOnDisk(): { readonly state: number; readonly wal: number };
+  /** Ends it by this signal and starts it again on the same directory; ms to its ready line. */
+  restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export async function serverAt(url: string): Promise<ServerUnderLoad> {
     pid: undefined,
     readyMs: 0,
     bytesOnDisk: () => ({ state: 0, wal: 0 }),
+    restart: () => Promise.reject(new TypeError('only a server that is started here can be')),
     stop: () => Promise.resolve(),
   };
 }
@@ -39,6 +42,39 @@ export async function startServer(
 ): Promise<ServerUnderLoad> {
   const root = mkdtempSync(join(tmpdir(), 'parley-bench-'));
   const directory = join(root, 'data');
+  let running = await start(directory, env);
+  const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    const exited = once(running.child, 'exit');
+    running.child.kill(signal);
+    await exited;
+  };
+  const { url, child, readyMs } = running;
+  return {
+    url,
+    webSocketUrl: await webSocketUrlOf(url),
+    pid: child.pid,
+    readyMs,
+    bytesOnDisk: () => {
+      const all = diskBytes(join(directory, 'store-0'));
+      const wal = diskBytes(join(directory, 'store-0', 'wal'));
+      return { state: all - wal, wal };
+    },
+    restart: async (signal) => {
+      await end(signal);
+      running = await start(directory, env);
+      return running.readyMs;
+    },
+    stop: async () => {
+      await end('SIGTERM');
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+async function start(
+  directory: string,
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly child: ChildProcess; readonly url: string; readonly readyMs: number }> {
   const began = performance.now();
   const child = spawn(process.execPath, [MAIN], {
     env: {
@@ -58,23 +94,7 @@ export async function startServer(
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const url = await readyUrl(child);
-  return {
-    url,
-    webSocketUrl: await webSocketUrlOf(url),
-    pid: child.pid,
-    readyMs: Math.round(performance.now() - began),
-    bytesOnDisk: () => {
-      const all = diskBytes(join(directory, 'store-0'));
-      const wal = diskBytes(join(directory, 'store-0', 'wal'));
-      return { state: all - wal, wal };
-    },
-    stop: async () => {
-      const exited = once(child, 'exit');
-      child.kill('SIGTERM');
-      await exited;
-      rmSync(root, { recursive: true, force: true });
-    },
-  };
+  return { child, url, readyMs: Math.round(performance.now() - began) };
 }
 
 /** The URL of the ready line. Rejects if the process ends before it. */
