@@ -174,6 +174,11 @@ export interface ConversationView {
   ): { readonly of: number; readonly delivered: number; readonly read: number };
 }
 
+/** Counts rows towards a mark. Fixed parts suffice. */
+export interface RowTally {
+  add(rows: readonly Uint8Array[]): void;
+}
+
 export interface ConversationMachine {
   /** Whether the conversation's state (or the knowledge that it does not exist) is resident. */
   isResident(conversation: Uint8Array): boolean;
@@ -210,8 +215,10 @@ export interface ConversationMachine {
    * applied is refused with OVERLOADED.
    */
   markNeedsRows(command: Uint8Array): { readonly from: number; readonly to: number } | undefined;
-  /** Hands in those rows (fixed parts suffice), oldest first; returns the completed command. */
-  completeMark(command: Uint8Array, rows: readonly Uint8Array[]): Uint8Array;
+  /** A count to hand those rows to, oldest first, however many at a time; undefined = none is due. */
+  startTally(command: Uint8Array): RowTally | undefined;
+  /** Returns the completed command; the tally is undefined where no rows were needed. */
+  completeMark(command: Uint8Array, tally: RowTally | undefined): Uint8Array;
 
   view(conversation: Uint8Array): ConversationView | undefined;
   /** Current overlay of a row, if it is resident. */

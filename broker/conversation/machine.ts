@@ -30,7 +30,7 @@ import { applyBlock } from './direct.ts';
 import { EffectsChecksum } from './effects-checksum.ts';
 import { applyClose, applyCreateGroup, applyUpdate } from './group.ts';
 import { LiveConversation } from './live-conversation.ts';
-import { applyMark, completeMark, rowsForMark } from './marks.ts';
+import { applyMark, completeMark, rowsForMark, startTally, type MarkTally } from './marks.ts';
 import { applyAddMembers, applyRemoveMember, applySetRole } from './membership.ts';
 import { applyMyState } from './my-state.ts';
 import { Residents } from './residents.ts';
@@ -164,8 +164,12 @@ export class PackedConversationMachine implements ConversationMachine {
     return rowsForMark(this.#openOf(command), command);
   }
 
-  completeMark(command: Uint8Array, rows: readonly Uint8Array[]): Uint8Array {
-    return completeMark(this.#openOf(command), command, rows);
+  startTally(command: Uint8Array): MarkTally | undefined {
+    return startTally(this.#openOf(command), command);
+  }
+
+  completeMark(command: Uint8Array, tally: MarkTally | undefined): Uint8Array {
+    return completeMark(this.#openOf(command), command, tally);
   }
 
   // ---- Applying

@@ -88,6 +88,28 @@ describe('a mark', () => {
     assert.equal(shard.me(id, b).unreadCount, 1);
   });
 
+  it('is counted right over what is marked and written while its rows are read', () => {
+    const { shard, id, a, b, direct } = chat(2);
+    direct.send(b);
+    direct.send(a, { flags: SEND_FLAG.silent });
+    direct.send(b);
+    direct.send(a);
+    const command = markCommand(id, b, { read: 5 });
+    assert.deepEqual(shard.machine.markNeedsRows(command), { from: 0, to: 5 });
+    const rows = shard.rows.get(id.join()) ?? [];
+    const tally = shard.machine.startTally(command);
+    tally?.add(rows.slice(0, 2));
+    shard.mark(id, b, { read: 3 });
+    direct.send(b);
+    direct.send(a);
+    tally?.add(rows.slice(2, 5));
+    const entry = shard.machine.completeMark(command, tally);
+    shard.machine.pin(entry);
+    shard.commit(entry);
+    assert.equal(shard.me(id, b).readThrough, 5);
+    assert.equal(shard.me(id, b).unreadCount, 2);
+  });
+
   it('that nobody completed is refused for later rather than counted wrongly', () => {
     const { shard, id, a, b, direct } = chat(1);
     direct.send(a, { flags: SEND_FLAG.silent });

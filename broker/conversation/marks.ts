@@ -80,16 +80,70 @@ export function rowsForMark(
   return { from: ownIsKnown && isFar ? read - 1 : member.readThrough, to: read };
 }
 
+/**
+ * Counting towards a mark, over as many rows as there are, a few at a time. Its numbers are absolute,
+ * so what is marked or written meanwhile does not touch them.
+ */
+export class MarkTally {
+  readonly #user: Uint8Array;
+  #point: MarkPoint;
+  /** Whether it has all rows since the mark that it began at, so that it knows one's own share. */
+  #isDense = true;
+
+  constructor(user: Uint8Array, start: MarkPoint) {
+    this.#user = user;
+    this.#point = start;
+  }
+
+  /** Through the last row that was added. */
+  get point(): MarkPoint {
+    return this.#point;
+  }
+  get isDense(): boolean {
+    return this.#isDense;
+  }
+
+  /** The next rows, oldest first; fixed parts suffice. */
+  add(rows: readonly Uint8Array[]): void {
+    let { readThrough, ordinal, own, mentionAll, ownMentionAll } = this.#point;
+    for (const bytes of rows) {
+      const row = new RowView(bytes);
+      if (row.sequence <= readThrough) continue;
+      if (row.sequence !== readThrough + 1) this.#isDense = false;
+      readThrough = row.sequence;
+      ordinal = row.ordinal;
+      mentionAll = row.mentionAllOrdinal;
+      if (!row.has(ROW_FLAG.countable) || !sameIdAt(row.bytes, 56, this.#user, 0)) continue;
+      own += 1;
+      if (row.has(ROW_FLAG.mentionAll)) ownMentionAll += 1;
+    }
+    this.#point = { readThrough, ordinal, own, mentionAll, ownMentionAll };
+  }
+}
+
+/** A count that begins at the member's present mark; undefined = he is none. */
+export function startTally(live: LiveConversation, command: Uint8Array): MarkTally | undefined {
+  if (!aimAtReader(live, command)) return undefined;
+  const { member } = live;
+  return new MarkTally(member.user.slice(), {
+    readThrough: member.readThrough,
+    ordinal: member.ordinalAtRead,
+    own: member.ownAtRead,
+    mentionAll: member.mentionAllAtRead,
+    ownMentionAll: member.ownMentionAllAtRead,
+  });
+}
+
 /** The command with its point; as it was if nothing is to be completed. */
 export function completeMark(
   live: LiveConversation,
   command: Uint8Array,
-  rows: readonly Uint8Array[],
+  tally: MarkTally | undefined,
 ): Uint8Array {
   if (!aimAtReader(live, command)) return command;
   const { read } = wanted(live, command);
   if (read <= live.member.readThrough) return command;
-  const point = derive(live, read) ?? countedOver(live, rows);
+  const point = derive(live, read) ?? countedBy(live, tally);
   // Rows were asked for at another state: the client marks again.
   if (point === undefined || point.readThrough > live.header.head) return command;
   const bytes = new Uint8Array(COMPLETED_BYTES);
@@ -172,16 +226,16 @@ function ordinalBy(live: LiveConversation, read: number): number | undefined {
   return counted === 0 ? header.ordinal : undefined;
 }
 
-/** The point by rows: the last one holds the ordinals, one's own are counted if need be. */
-function countedOver(live: LiveConversation, rows: readonly Uint8Array[]): MarkPoint | undefined {
-  const last = rows[rows.length - 1];
-  if (last === undefined) return undefined;
+/** The point by rows: the last one holds the ordinals, one's own are those counted if need be. */
+function countedBy(live: LiveConversation, tally: MarkTally | undefined): MarkPoint | undefined {
+  if (tally === undefined) return undefined;
+  const { point } = tally;
+  // Nothing was added: the rows were asked for at another state.
+  if (point.readThrough <= live.member.readThrough) return undefined;
   const { sender } = live;
-  const { sequence, ordinal, mentionAllOrdinal } = new RowView(last);
-  const own =
-    sender.ref === 0 || sender.lastOwnSequence <= sequence ? ownNow(live) : ownThrough(live, rows);
-  if (own === undefined) return undefined;
-  return { readThrough: sequence, ordinal, mentionAll: mentionAllOrdinal, ...own };
+  const ownIsNow = sender.ref === 0 || sender.lastOwnSequence <= point.readThrough;
+  if (ownIsNow) return { ...point, ...ownNow(live) };
+  return tally.isDense ? point : undefined;
 }
 
 interface OwnShare {
@@ -194,24 +248,6 @@ function ownNow(live: LiveConversation): OwnShare {
   return sender.ref === 0
     ? { own: 0, ownMentionAll: 0 }
     : { own: sender.own, ownMentionAll: sender.ownMentionAll };
-}
-
-/** One's own share through the last row; undefined = the rows do not begin at one's mark. */
-function ownThrough(live: LiveConversation, rows: readonly Uint8Array[]): OwnShare | undefined {
-  const { member } = live;
-  let own = member.ownAtRead;
-  let ownMentionAll = member.ownMentionAllAtRead;
-  let next = member.readThrough + 1;
-  for (const bytes of rows) {
-    const row = new RowView(bytes);
-    if (row.sequence < next) continue;
-    if (row.sequence !== next) return undefined;
-    next += 1;
-    if (!row.has(ROW_FLAG.countable) || !sameIdAt(row.bytes, 56, member.bytes, member.at)) continue;
-    own += 1;
-    if (row.has(ROW_FLAG.mentionAll)) ownMentionAll += 1;
-  }
-  return { own, ownMentionAll };
 }
 
 function setRead(applying: Applying, point: MarkPoint): void {

@@ -21,6 +21,8 @@ import type { Reason } from '../../core/errors.ts';
 import type { Applied, DirtyUnit, MyView, StateUnit } from './contract.ts';
 import { createConversationMachine, type PackedConversationMachine } from './machine.ts';
 
+const ROWS_AT_ONCE = 3;
+
 export const OPEN_GROUP: GroupSettings = {
   historyAll: false,
   sendAdminsOnly: false,
@@ -110,14 +112,23 @@ export class Shard {
     let entry = command;
     if (command[1] === COMMAND_KIND.mark) {
       const range = this.machine.markNeedsRows(command);
-      if (range !== undefined)
-        entry = this.machine.completeMark(
-          command,
-          (this.rows.get(key.join()) ?? []).slice(range.from, range.to),
-        );
+      if (range !== undefined) entry = this.#complete(command, key, range);
     }
     stampCommand(entry, ++this.nowMs);
     return entry;
+  }
+
+  /** Rows are handed in a few at a time, as a store does it. */
+  #complete(
+    command: Uint8Array,
+    key: Uint8Array,
+    { from, to }: { readonly from: number; readonly to: number },
+  ): Uint8Array {
+    const tally = this.machine.startTally(command);
+    const rows = this.rows.get(key.join()) ?? [];
+    for (let at = from; at < to; at += ROWS_AT_ONCE)
+      tally?.add(rows.slice(at, Math.min(at + ROWS_AT_ONCE, to)));
+    return this.machine.completeMark(command, tally);
   }
 
   meet(command: Uint8Array): void {

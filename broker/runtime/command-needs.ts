@@ -18,7 +18,8 @@ import type { Residency } from './residency.ts';
 const BODY_KIND_AT = 56;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 const BUSY_MS = 5;
-const NO_ROWS: readonly Uint8Array[] = [];
+/** Rows that completing a mark holds at once. */
+const MARK_ROWS_AT_ONCE = 1024;
 
 export interface CommandNeedsParts {
   readonly machine: ConversationMachine;
@@ -111,25 +112,33 @@ export class CommandNeeds {
     const range = machine.markNeedsRows(command);
     if (range === undefined) return command;
     const { from, to } = range;
-    if (from >= to) return machine.completeMark(command, NO_ROWS);
+    if (from >= to) return machine.completeMark(command, undefined);
     const tail = hotTail.tail(commandKey(command));
     if (tail === undefined || from + 1 < tail.first) return undefined;
-    const rows = tail.rows.slice(from + 1 - tail.first, to + 1 - tail.first);
-    return machine.completeMark(command, rows);
+    const tally = machine.startTally(command);
+    tally?.add(tail.rows.slice(from + 1 - tail.first, to + 1 - tail.first));
+    return machine.completeMark(command, tally);
   }
 
   #loadMarkRows(held: Held, done: Done): void {
     const { machine, reads } = this.#parts;
     const range = machine.markNeedsRows(held.command);
     const view = machine.view(commandKey(held.command));
-    if (range === undefined || view === undefined) {
+    const tally = machine.startTally(held.command);
+    if (range === undefined || view === undefined || tally === undefined) {
       held.isCompleted = true;
       done();
       return;
     }
     this.#run('store.mark-rows', held.command, done, async () => {
-      const rows = await reads.rows(extentOf(view), range.from + 1, range.to);
-      held.command = machine.completeMark(held.command, rows);
+      const extent = extentOf(view);
+      // However far the mark jumps, few rows are in memory at once.
+      // LIMIT: commands of the conversation wait meanwhile, a second or so for 100,000 rows.
+      for (let from = range.from + 1; from <= range.to; from += MARK_ROWS_AT_ONCE) {
+        const through = Math.min(range.to, from + MARK_ROWS_AT_ONCE - 1);
+        tally.add(await reads.rows(extent, from, through));
+      }
+      held.command = machine.completeMark(held.command, tally);
       held.isCompleted = true;
     });
   }
