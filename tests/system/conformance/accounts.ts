@@ -11,7 +11,7 @@ export interface Account {
   readonly refreshToken: string;
 }
 
-const PASSWORD = 'correct horse battery';
+export const PASSWORD = 'correct horse battery';
 const AT_ONCE = 16;
 let made = 0;
 

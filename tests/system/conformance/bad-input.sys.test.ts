@@ -274,14 +274,22 @@ describe('bad input that only one carrier can say', () => {
     const client = await connect(url, 'proto');
     await client.hello(anna.accessToken);
     const content = (inner: readonly number[]): number[] => field(1, field(1, inner));
+    const paths: (string | undefined)[] = [];
     const told = async (id: number, send: readonly number[]): Promise<string | undefined> => {
       const frame = [8, id, ...field(3, [...field(1, bytes(`direct:${ben.userId}`)), ...send])];
       client.raw(Buffer.from([...varint(frame.length), ...frame]));
-      return (await client.until((answer) => answer.id === id)).error?.reason;
+      const { error } = await client.until((answer) => answer.id === id);
+      paths.push(error?.metadata['path']);
+      return error?.reason;
     };
     const good = field(1, bytes('hi'));
     assert.equal(await told(101, field(6, content([...good, ...field(99, [1])]))), 'UNKNOWN_FIELD');
     assert.equal(await told(102, [...field(6, content(good)), ...field(60, [1])]), 'UNKNOWN_FIELD');
+    assert.deepEqual(
+      paths,
+      ['send.body.message.text.#99', 'send.#60'],
+      'numbers, for it has no names',
+    );
     assert.equal(await told(103, field(6, content(field(1, [0xed, 0xa0, 0x80])))), 'BAD_TEXT');
     assert.equal(await told(104, field(6, content(field(1, [0xff])))), 'BAD_TEXT');
     assert.equal(await told(105, field(6, content(good))), undefined);

@@ -188,13 +188,15 @@ export async function speaker(
   return new Speaker(url, account, carrier, client);
 }
 
-/** A device with a live connection. */
+export type Live = Speaker & { readonly socket: TestClient };
+
+/** A device with a live connection: in the carrier's own form, where it has one. */
 export async function online(
   url: string,
   account: Account,
-  hello: Record<string, unknown> = {},
-): Promise<Speaker & { readonly socket: TestClient }> {
-  return (await speaker(url, account, 'json', hello)) as Speaker & { readonly socket: TestClient };
+  carrier: Carrier = 'json',
+): Promise<Live> {
+  return (await speaker(url, account, carrier === 'rest' ? 'json' : carrier)) as Live;
 }
 
 export function text(body: string): object {

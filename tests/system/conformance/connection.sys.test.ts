@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'mocha';
 import type { Ended, TestClient } from '../../../gateways/testing/test-client.ts';
 import { call } from '../../../bench/accounts.ts';
-import { device, people, person, refresh, type Account } from './accounts.ts';
+import { device, PASSWORD, people, person, refresh, type Account } from './accounts.ts';
 import { closeAfterEach, connect, online, restCall, SOCKETS, speaker, text } from './carriers.ts';
 import { ownServer, sharedServer } from './house.ts';
 
@@ -133,6 +133,32 @@ for (const format of SOCKETS) {
       assert.equal((await kept.do('Users.Get', { userId: 'me' })).userId, anna.userId);
       kept.socket.close();
     });
+
+    it('a removed device and a changed password end the connections of those sessions within 2 s (case 32)', async () => {
+      const { url } = server();
+      const anna = await person(url);
+      const [laptop, tablet] = [await device(url, anna, 'l'), await device(url, anna, 't')];
+      const kept = await online(url, anna, format);
+      const [first, second] = [await connect(url, format), await connect(url, format)];
+      await first.hello(laptop.accessToken);
+      await second.hello(tablet.accessToken);
+      const since = performance.now();
+      await kept.socket.call('Devices.Remove', { deviceId: laptop.deviceId });
+      assert.deepEqual(await first.ended, { code: 4502, reason: 'SESSION_REVOKED' });
+      assert.ok(performance.now() - since < 2000, `${performance.now() - since} ms`);
+      const again = performance.now();
+      const change = { oldPassword: PASSWORD, newPassword: 'something else' };
+      const { error } = await kept.socket.call('Auth.ChangePassword', change);
+      assert.equal(error, undefined);
+      assert.deepEqual(await second.ended, { code: 4502, reason: 'SESSION_REVOKED' });
+      assert.ok(performance.now() - again < 2000, `${performance.now() - again} ms`);
+      for (const { accessToken: token } of [laptop, tablet]) {
+        const asked = { method: 'Users.Get' as const, fields: { userId: 'me' }, token };
+        assert.equal((await restCall(url, asked)).status, 401);
+      }
+      assert.ok((await kept.socket.ask({ ping: {} })).pong !== undefined, 'who changed it stays');
+      kept.socket.close();
+    });
   });
 }
 
@@ -165,6 +191,12 @@ describe('conformance of tokens that run out', () => {
     const asked = { method: 'Users.Get' as const, fields: { userId: 'me' } };
     const expired = await restCall(url, { ...asked, token: phone.accessToken });
     assert.deepEqual([expired.status, expired.body['reason']], [401, 'TOKEN_EXPIRED']);
+    for (const format of SOCKETS) {
+      const late = await connect(url, format);
+      const refused = await late.ask({ hello: { token: phone.accessToken } });
+      assert.equal(refused.error?.reason, 'TOKEN_EXPIRED');
+      assert.deepEqual(await late.ended, { code: 4005, reason: 'TOKEN_EXPIRED' });
+    }
 
     const fresh = await refresh(url, ben);
     writer.token = fresh.accessToken;

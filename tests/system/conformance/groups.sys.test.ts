@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, it } from 'mocha';
-import { people, type Account } from './accounts.ts';
+import { device, people, type Account } from './accounts.ts';
 import {
   CARRIERS,
   closeAfterEach,
@@ -102,7 +102,7 @@ for (const carrier of CARRIERS) {
       assert.ok(anna !== undefined && ben !== undefined && cleo !== undefined);
       const owner = await speaker(url, anna, carrier);
       const writer = await online(url, cleo);
-      const gone = await online(url, ben);
+      const gone = await online(url, ben, carrier);
       const { conversationId } = await owner.group([ben, cleo]);
       let isOver = false;
       const traffic = (async (): Promise<void> => {
@@ -206,7 +206,9 @@ describe('conformance of large groups', () => {
   it('50 members, 30 online: pushed to these, stored once, counts are exact (case 46, R020, R231)', async () => {
     const { url } = server();
     const members = crowd.slice(0, GROUP);
-    const devices = await Promise.all(members.slice(0, ONLINE).map((one) => online(url, one)));
+    const devices = await Promise.all(
+      members.slice(0, ONLINE).map((one, i) => online(url, one, CARRIERS[i % 2])),
+    );
     const [author, ...readers] = devices;
     assert.ok(author !== undefined);
     const { conversationId, epoch } = await author.group(members.slice(1));
@@ -225,7 +227,12 @@ describe('conformance of large groups', () => {
         ),
     );
     assert.deepEqual(pushed.receipts?.counts, [{ sequence, ...counts }]);
-    for (const asking of [author, await speaker(url, author.account, 'rest')]) {
+    const elsewhere = await Promise.all(
+      CARRIERS.slice(1).map(async (carrier) =>
+        speaker(url, await device(url, author.account, carrier), carrier),
+      ),
+    );
+    for (const asking of [author, ...elsewhere]) {
       const told = await asking.do('Messages.ListReceipts', { conversationId, sequence });
       assert.deepEqual(told.counts, { sequence, ...counts });
       const have = told.receipts.filter((one) => one.deliveredThrough >= sequence);

@@ -32,7 +32,7 @@ for (const carrier of CARRIERS) {
       const { url } = server();
       const [anna, ben] = await two();
       const writer = await speaker(url, anna, 'rest');
-      const laptop = await online(url, await device(url, ben, 'laptop'));
+      const laptop = await online(url, await device(url, ben, 'laptop'), carrier);
       const phone = await speaker(url, ben, carrier);
       let last = await writer.say(`direct:${ben.userId}`, 'one');
       last = await writer.say(`direct:${ben.userId}`, 'two');
@@ -53,7 +53,7 @@ for (const carrier of CARRIERS) {
         head: sequence,
       });
       laptop.socket.close();
-      const restarted = await online(url, laptop.account);
+      const restarted = await online(url, laptop.account, carrier);
       const { conversations } = await restarted.do('Sync.ListConversations', {});
       assert.equal(conversations[0]?.me?.unreadCount, 0);
     });
@@ -61,7 +61,7 @@ for (const carrier of CARRIERS) {
     it('a peer who is offline, connects and opens: stored, delivered, read, live (case 44, R014, R017, R018, R233)', async () => {
       const { url } = server();
       const [anna, ben] = await two();
-      const author = await online(url, anna);
+      const author = await online(url, anna, carrier);
       const sender = carrier === 'rest' ? await speaker(url, anna, 'rest') : author;
       const sent = await sender.say(`direct:${ben.userId}`, 'are you there?');
       const { conversationId, sequence } = sent;

@@ -62,6 +62,8 @@ describe('conformance of the seeds’ names', () => {
       [again.status, again.body['user_id'], again.body['device_id']],
       [200, anna['user_id'], anna['device_id']],
     );
+    const keys = ['access_token', 'device_id', 'expires_in', 'refresh_token', 'user_id'];
+    assert.deepEqual(Object.keys(again.body).toSorted(compare), keys);
     const wrong = await ask('POST', '/login', {
       body: { ...credentials, password: 'another one' },
     });
@@ -70,6 +72,7 @@ describe('conformance of the seeds’ names', () => {
       body: { refresh_token: again.body['refresh_token'] },
     });
     assert.equal(fresh.status, 200);
+    assert.deepEqual(Object.keys(fresh.body).toSorted(compare), keys);
     const token = String(fresh.body['access_token']);
     const me = await call(server().url, 'GET', '/v1/users/me', { token });
     assert.equal(me.body['userId'], anna['user_id']);
@@ -165,6 +168,48 @@ describe('conformance of the seeds’ names', () => {
       as: await signUp(),
     });
     assert.deepEqual([foreign.status, foreign.body['reason']], [404, 'CONVERSATION_UNKNOWN']);
+  });
+
+  it('GET /conversations has every column, newest message first, page by page (case 55, R104, R159, R160)', async () => {
+    const [anna, ben] = [await signUp(), await signUp()];
+    const long = '語'.repeat(200);
+    const group = await ask('POST', '/create-group', {
+      body: { group_name: 'walkers', member_ids: [ben['user_id']] },
+      as: anna,
+    });
+    const to = { receiver_id: ben['user_id'] };
+    const direct = await ask('POST', '/messages', { body: { ...to, content: long }, as: anna });
+    const ids = [direct.body['conversation_id'], group.body['group_id']];
+    const page = async (query: string): Promise<Json> =>
+      (await ask('GET', `/conversations${query}`, { as: ben })).body;
+    const idsOf = (body: Json): unknown[] =>
+      (body['conversations'] as Json[]).map((one) => one['conversation_id']);
+    const all = await page('');
+    assert.deepEqual(idsOf(all), ids);
+    assert.equal(all['next_page_token'], null);
+    const [first] = all['conversations'] as Json[];
+    const reader = await speaker(server().url, accountOf(ben), 'rest');
+    const conversationId = String(ids[0]);
+    const resource = await reader.do('Conversations.Get', { conversationId });
+    assert.deepEqual(first, {
+      user_id: ben['user_id'],
+      conversation_id: conversationId,
+      chat_id: conversationId,
+      type: '1:1',
+      name: '',
+      peer_id: anna['user_id'],
+      unread_count: 1,
+      last_message_id: direct.body['message_id'],
+      last_message_preview: '語'.repeat(160),
+      last_message_at: direct.body['created_at'],
+      created_at: new Date(resource.createTimeMs).toISOString(),
+    });
+    const one = await page('?limit=1');
+    const two = await page(`?limit=1&page_token=${String(one['next_page_token'])}`);
+    assert.deepEqual([...idsOf(one), ...idsOf(two)], ids);
+    const said = { group_id: ids[1], content: 'up' };
+    await ask('POST', '/messages', { body: said, as: anna });
+    assert.deepEqual(idsOf(await page('')), ids.toReversed(), 'by their last messages');
   });
 
   it('GET /get-messages hands out what was not delivered until its ack comes back (case 55, R125, R031)', async () => {

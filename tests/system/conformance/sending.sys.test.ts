@@ -323,6 +323,56 @@ describe('conformance of pipelines', () => {
   const server = sharedServer();
   closeAfterEach();
 
+  it('over REST, too: the first is refused, the rest is OUT_OF_ORDER and goes through when resent (case 10)', async () => {
+    const { url } = server();
+    const [anna, ben] = await Promise.all(
+      (await people(url, 2)).map((one) => speaker(url, one, 'rest')),
+    );
+    assert.ok(anna !== undefined && ben !== undefined);
+    const { conversationId: to, sequence } = await ben.say(`direct:${anna.userId}`, 'hands off');
+    const outbox = randomUUID();
+    const message = { text: { body: 'mine now' } };
+    const edit = {
+      ...outboxSend(to, outbox, 1),
+      body: { edit: { target: { sequence }, message } },
+    };
+    const [second, third] = [outboxSend(to, outbox, 2), outboxSend(to, outbox, 3)];
+    assert.equal(await anna.refused('Messages.Send', edit), 'ROLE_REQUIRED');
+    assert.equal(await anna.refused('Messages.Send', second), 'OUT_OF_ORDER');
+    assert.equal(await anna.refused('Messages.Send', third), 'OUT_OF_ORDER');
+    await anna.send({ ...second, after: 0 });
+    await anna.send(third);
+    assert.deepEqual(await bodies(ben, to), ['hands off', '2', '3']);
+  });
+
+  it('a REST request whose answer never came, retried: each once (case 12, R022)', async () => {
+    const { url } = server();
+    const [anna, ben] = await people(url, 2);
+    assert.ok(anna !== undefined && ben !== undefined);
+    const request = (n: number): Parameters<typeof restCall>[1] => ({
+      method: 'Messages.Send',
+      fields: { to: `direct:${ben.userId}`, body: text(`${n}`) },
+      token: anna.accessToken,
+      headers: { 'idempotency-key': `retried ${n}` },
+    });
+    // Cut at different moments: before the request is read, while it is worked on, after its commit.
+    for (let n = 0; n < 10; n++) {
+      const cut = new AbortController();
+      const lost = fetch(new URL(`/v1/conversations/direct:${ben.userId}/messages`, url), {
+        method: 'POST',
+        headers: { authorization: `Bearer ${anna.accessToken}`, ...request(n).headers },
+        body: JSON.stringify({ body: text(`${n}`) }),
+        signal: cut.signal,
+      }).catch(() => undefined);
+      setTimeout(() => cut.abort(), n);
+      await lost;
+      const { status, body } = await restCall(url, request(n));
+      assert.deepEqual([status, body['sequence']], [201, n + 1]);
+    }
+    const reader = await speaker(url, ben, 'rest');
+    assert.equal((await rows(reader, `direct:${anna.userId}`)).length, 10);
+  });
+
   for (const format of SOCKETS) {
     it(`the first of a pipeline is refused: the rest is OUT_OF_ORDER and goes through when resent, over ${format} (case 10)`, async () => {
       const { url } = server();
