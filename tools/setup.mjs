@@ -34,6 +34,18 @@ const SOURCES = [
   'tools',
   'clients',
 ];
+const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+const REGISTRY_ANSWER_MS = 5000;
+const NO_ANSWER = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+  'ETIMEDOUT',
+  'ERR_SOCKET_TIMEOUT',
+]);
 const SKIPPED = new Set(['node_modules', 'dist', 'dist-test', 'data']);
 
 export function setup({ quiet = false } = {}) {
@@ -56,7 +68,7 @@ export function setup({ quiet = false } = {}) {
     ]),
     'node_modules',
     () => {
-      say('Installing packages (once) ...');
+      say('Installing packages (once, about half a minute) ...');
       // Not `npm ci`: it refuses a lock file that leaves out binaries of other platforms. The versions
       // and checksums of the lock file hold all the same, and the lock file itself stays as it is.
       npm(['install', '--no-save', '--include=dev', '--include=optional']);
@@ -123,7 +135,25 @@ function npm(args) {
   const env = { ...process.env, npm_config_loglevel: 'error' };
   if (!isWritable(env.npm_config_cache ?? join(homedir(), '.npm')) && !isWritable(homedir()))
     env.npm_config_cache = join(tmpdir(), `parley-npm-cache-${userInfo().uid}`);
-  run(process.platform === 'win32' ? 'npm.cmd' : 'npm', args, ROOT, env);
+  warnOfSilentRegistry(env);
+  run(NPM, args, ROOT, env);
+}
+
+/** Without a network npm tries each package again for minutes and says nothing. */
+function warnOfSilentRegistry(env) {
+  try {
+    const once = ['--fetch-retries=0', `--fetch-timeout=${REGISTRY_ANSWER_MS}`];
+    execFileSync(NPM, ['ping', ...once], { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  } catch (error) {
+    const said = String(error.stderr ?? '');
+    const code = /code (E[A-Z_]+)/.exec(said)?.[1] ?? '';
+    if (!NO_ANSWER.has(code)) return;
+    const [registry = 'the package registry'] = /https?:\/\/[^/\s]+/.exec(said) ?? [];
+    process.stderr.write(
+      `${registry} does not answer (${code}). npm goes on trying, which may take many minutes; Ctrl-C ends it.\n` +
+        'The first start needs the registry once: check the network, or name your proxy to npm (npm config set proxy ...).\n',
+    );
+  }
 }
 
 function isWritable(path) {

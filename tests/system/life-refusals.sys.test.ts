@@ -8,6 +8,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -18,15 +19,20 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, describe, it } from 'mocha';
 import { call } from '../../bench/accounts.ts';
 import { formatKey, KEY_BYTES } from '../../storage-engine/key-file.ts';
 import { person, type Account } from './conformance/accounts.ts';
-import { refusedStart, runToEnd, stranger } from './life-kit.ts';
+import { refusedStart, runToEnd, stranger, until } from './life-kit.ts';
 import { ServerUnderTest } from './server-under-test.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 describe('settings that cannot be (R224)', () => {
   it('all problems are said at once and the exit code is 78', async () => {
@@ -57,6 +63,40 @@ describe('settings that cannot be (R224)', () => {
     const { code, stderr } = await runToEnd({ PARLEY_DATA_DIR: '/dev/null/data' });
     assert.equal(code, 1, stderr);
     assert.match(stderr, /\/dev\/null\/data cannot be made.*PARLEY_DATA_DIR/);
+  });
+});
+
+describe('a first start without a network (R224)', () => {
+  const place = mkdtempSync(join(tmpdir(), 'parley-offline-'));
+  after(() => rmSync(place, { recursive: true, force: true }));
+
+  it('says that the registry does not answer and what to do, instead of waiting in silence', async () => {
+    for (const path of [
+      'package.json',
+      'package-lock.json',
+      'clients/sdk/package.json',
+      'clients/web/package.json',
+      'tools/setup.mjs',
+      'tools/start.mjs',
+    ])
+      cpSync(join(ROOT, path), join(place, path));
+    const env = { ...process.env, npm_config_registry: 'http://127.0.0.1:9' };
+    const start = spawn(process.execPath, ['tools/start.mjs'], {
+      cwd: place,
+      env: { ...env, npm_config_cache: join(place, 'cache') },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
+    let said = '';
+    start.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));
+    try {
+      await until(() => said.includes('npm config set proxy'), 'the warning', 30_000);
+      assert.match(said, /http:\/\/127\.0\.0\.1:9 does not answer \(ECONNREFUSED\)/);
+    } finally {
+      const exited = once(start, 'exit');
+      process.kill(-(start.pid ?? assert.fail()), 'SIGKILL');
+      await exited;
+    }
   });
 });
 
