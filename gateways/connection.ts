@@ -2,12 +2,19 @@
  * One connection: a socket, its session, and what is due to it in this turn of the loop. Decodes
  * what comes, performs what the session asks for, and batches what goes.
  */
-import { ParleyError } from '../core/errors.ts';
+import { ParleyError, toParleyError } from '../core/errors.ts';
 import { FRAME_BYTES_MAX } from './session/limits.ts';
 import type { Session } from './session/session.ts';
-import type { ClientFrame, Effect } from './session/session-contract.ts';
+import type { Effect } from './session/session-contract.ts';
 import type { Socket, SocketEvents } from './websocket/socket.ts';
-import { encodeCommit, encodeFrame, encodeResult, readMessage, type Batch } from './wire.ts';
+import {
+  encodeCommit,
+  encodeFrame,
+  encodeResult,
+  readMessage,
+  type Batch,
+  type FrameReader,
+} from './wire.ts';
 import type { Wakeable } from './wheel.ts';
 
 /** What a connection asks of the gateway that it belongs to. */
@@ -21,6 +28,8 @@ export interface ConnectionHost {
   perform(connection: Connection, effect: Effect): void;
   /** Its next deadline may have changed. */
   wake(connection: Connection): void;
+  /** What it asked for met a fault of this process. */
+  failed(error: ParleyError): void;
   /** It is over; `reason` is empty when the peer left. */
   gone(connection: Connection, reason: string): void;
 }
@@ -59,14 +68,7 @@ export class Connection implements SocketEvents, Wakeable {
     } else if (isText !== (format === 'json')) {
       const error = new ParleyError('MALFORMED', 'the message is not of this subprotocol');
       this.session.unreadable(error, 0, nowMs);
-    } else
-      readMessage(format, data, {
-        frame: (frame: ClientFrame) => {
-          this.session.frame(frame, nowMs);
-          this.perform();
-        },
-        unreadable: (error, id) => this.session.unreadable(error, id, nowMs),
-      });
+    } else readMessage(format, data, this.#reader(nowMs));
     this.perform();
   }
 
@@ -119,11 +121,38 @@ export class Connection implements SocketEvents, Wakeable {
     if (this.#isPerforming) return;
     this.#isPerforming = true;
     for (let effects = this.session.takeEffects(); effects.length > 0; ) {
-      for (const effect of effects) this.#effect(effect);
+      for (const effect of effects) this.#attempt(effect);
       effects = this.session.takeEffects();
     }
     this.#isPerforming = false;
     if (!this.#isOver) this.#host.wake(this);
+  }
+
+  #reader(nowMs: number): FrameReader {
+    const { session } = this;
+    return {
+      get isOver(): boolean {
+        return session.isClosed;
+      },
+      frame: (frame) => {
+        session.frame(frame, nowMs);
+        this.perform();
+      },
+      unreadable: (error, id) => {
+        session.unreadable(error, id, nowMs);
+        this.perform();
+      },
+    };
+  }
+
+  /** A fault in what one connection asked for ends that connection, and nobody else's. */
+  #attempt(effect: Effect): void {
+    try {
+      this.#effect(effect);
+    } catch (error) {
+      this.#host.failed(toParleyError(error));
+      this.session.close('INVARIANT');
+    }
   }
 
   #effect(effect: Effect): void {

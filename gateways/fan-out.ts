@@ -115,7 +115,7 @@ export class FanOut {
     const conversationId = encodeId('cnv', idAt(slab, at));
     const isRemoved = (flagsAt(slab, at) & REMOVED) !== 0;
     const bytes = isRemoved ? undefined : payloadAt(slab, at);
-    for (const connection of this.#options.routes.connectionsOf(handleAt(slab, at)).slice()) {
+    for (const connection of this.#options.routes.connectionsOf(handleAt(slab, at))) {
       connection.session.conversation(conversationId, bytes);
       connection.perform();
     }

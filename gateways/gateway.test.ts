@@ -172,6 +172,58 @@ describe('gateway', () => {
     assert.equal(slow.code, 4002);
   });
 
+  it('a device that is sent away for reading too slowly takes no row from the other devices of its user', async () => {
+    running = runGateway();
+    const ann = running.identity.person('ann');
+    const phone = await connect(ann);
+    const others = [
+      await connect(running.identity.deviceOf(ann.user)),
+      await connect(running.identity.deviceOf(ann.user)),
+    ];
+    const bob = await connect(running.identity.person('bob'));
+    phone.bufferedBytes = 5 * 1024 * 1024;
+    // One row fills a batch, so the slow device is found out while the row is being handed round.
+    const spans = Array.from({ length: 100 }, (_, i) => ({ type: 'bold', offset: i, length: 1 }));
+    const body = { message: { text: { body: 'x'.repeat(8000), entities: spans } } };
+    for (let i = 0; i < 30; i++)
+      bob.tell({
+        id: 5 + i,
+        send: { to: `direct:${ann.userId}`, clientMessageId: randomUUID(), body },
+      });
+    await until(() => phone.code === 4002);
+    await until(() => bob.batches.join('').split('"commit"').length === 31);
+    await turn();
+    for (const other of others)
+      assert.equal(other.batches.join('').split('{"rows":').length - 1, 30);
+  });
+
+  it('a fault in what one connection asked for ends that connection with 4000 and nothing else', async () => {
+    running = runGateway();
+    const { gateway, identity } = running;
+    const [ann, bob] = [
+      await connect(identity.person('ann')),
+      await connect(identity.person('bob')),
+    ];
+    const run = gateway.runner.run.bind(gateway.runner);
+    gateway.runner.run = () => {
+      throw new TypeError('a fault');
+    };
+    ann.tell({ id: 7, call: { method: 'Sync.ListConversations', request: {} } });
+    gateway.runner.run = run;
+    assert.equal(ann.code, 4000);
+    assert.equal(gateway.connectionCount, 1);
+    bob.tell({ id: 9, ping: {} });
+    await until(() => String(bob.batches.at(-1)).includes('pong'));
+  });
+
+  it('a message whose id is a trap ends its own connection alone (case 21)', async () => {
+    running = runGateway();
+    const socket = new MemorySocket('json');
+    socket.events = running.gateway.accept(socket, undefined);
+    socket.events.message(Buffer.from('{"id":{"toString":1,"valueOf":1},"hello":{}}'), true);
+    assert.equal(socket.code, 4500);
+  });
+
   it('100,000 random frames neither end it nor make it grow', async () => {
     running = runGateway({ frameRate: 1e9, frameBurst: 1e9 });
     const people = Array.from({ length: 8 }, (_, i) => running.identity.person(`u${i}`));

@@ -154,7 +154,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   /** Ends the connections of a session that was signed out. */
   revoke(user: Uint8Array, session: Uint8Array): void {
     const key = hex(session);
-    for (const connection of this.#routes.connectionsOfUser(user).slice()) {
+    for (const connection of this.#routes.connectionsOfUser(user)) {
       const { caller } = connection.session;
       if (caller === undefined || hex(caller.session) !== key) continue;
       connection.session.close('SESSION_REVOKED');
@@ -215,6 +215,10 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
 
   wake(connection: Connection): void {
     this.#wheel.schedule(connection, connection.session.wakeAtMs);
+  }
+
+  failed(error: ParleyError): void {
+    this.#options.log.error('a request failed', { cause: String(error.cause) });
   }
 
   gone(connection: Connection, reason: string): void {

@@ -11,7 +11,8 @@ export interface RoutedUser {
   readonly handle: number;
   readonly user: Uint8Array;
   readonly key: string;
-  readonly connections: Connection[];
+  /** Replaced, never shortened: who walks over it while one ends misses nobody. */
+  connections: readonly Connection[];
 }
 
 const HANDLE_MAX = 0xffffffff;
@@ -47,7 +48,7 @@ export class Routes {
     const device = hex(caller.device);
     const replaced = this.#byDevice.get(device);
     this.#byDevice.set(device, connection);
-    route.connections.push(connection);
+    route.connections = [...route.connections, connection];
     return { route, isNew, replaced };
   }
 
@@ -56,9 +57,8 @@ export class Routes {
     const device = hex(caller.device);
     if (this.#byDevice.get(device) === connection) this.#byDevice.delete(device);
     const route = this.#byUser.get(hex(caller.user));
-    const at = route?.connections.indexOf(connection) ?? -1;
-    if (route === undefined || at < 0) return 0;
-    route.connections.splice(at, 1);
+    if (route?.connections.includes(connection) !== true) return 0;
+    route.connections = route.connections.filter((other) => other !== connection);
     if (route.connections.length > 0) return 0;
     this.#byUser.delete(route.key);
     this.#byHandle.delete(route.handle);

@@ -135,7 +135,12 @@ export class RoutineRunner {
   #query(ask: Extract<Ask, { ask: 'query' }>, done: Outcome): void {
     const form = queryNamed(ask.method);
     const { user, device } = ask.caller;
-    const bytes = form.input.encode(ask.request as Uint8Array);
+    let bytes: Uint8Array;
+    try {
+      bytes = form.input.encode(ask.request as Uint8Array);
+    } catch (error) {
+      return done(this.#failure(error));
+    }
     this.#options.link.query(
       { number: form.number, key: ask.key, user, device },
       bytes,

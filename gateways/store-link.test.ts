@@ -185,6 +185,22 @@ describe('store link', () => {
     const house = new House();
     house.last.isWritable = false;
     assert.equal(reasonOf(house.command()), 'OVERLOADED');
+    assert.equal(reasonOf(house.query()), 'OVERLOADED');
+    // A Link that is given more than its queue holds closes: what nobody waits for is not given to it.
+    const before = house.last.received.length;
+    house.link.typing(KEY, CALLER, true);
+    house.link.tell(
+      encodeCommand({
+        kind: COMMAND_KIND.mark,
+        timeMs: 0,
+        key: KEY,
+        caller: CALLER,
+        deliveredThrough: 1,
+        readThrough: 0,
+      }),
+    );
+    house.time.settle();
+    assert.equal(house.last.received.length, before);
     house.last.isWritable = true;
     const waiting = house.command();
     house.link.stop();

@@ -134,10 +134,6 @@ export class StoreLink implements Metered {
   /** Proposes a command; the answer is its commit. It may take as long as the deadline. */
   command(bytes: Uint8Array, done: Answer<Commit>): void {
     const header: RecordHeader = { kind: RECORD.command, id: commandKey(bytes) };
-    if (this.#link !== undefined && !this.#link.isWritable) {
-      done(overloaded('the store takes no more for now'));
-      return;
-    }
     this.#ask(header, bytes, { commit: done, result: undefined });
   }
 
@@ -158,14 +154,14 @@ export class StoreLink implements Metered {
     this.#ask(header, payload, { commit: undefined, result: done });
   }
 
-  /** A command that nobody waits for: a mark. Lost with the Link, it comes again from its device. */
+  /** A command that nobody waits for: a mark. Lost here or with the Link, it comes again from its session. */
   tell(command: Uint8Array): void {
-    if (this.#link === undefined) return;
+    if (this.#link?.isWritable !== true) return;
     this.#writer.write({ kind: RECORD.command, id: commandKey(command) }, command);
   }
 
   typing(conversation: Uint8Array, user: Uint8Array, isTyping: boolean): void {
-    if (this.#link === undefined) return;
+    if (this.#link?.isWritable !== true) return;
     const payload = new Uint8Array(17);
     payload.set(user, 0);
     payload[16] = isTyping ? 1 : 0;
@@ -228,12 +224,9 @@ export class StoreLink implements Metered {
     payload: Uint8Array,
     done: { commit: Answer<Commit> | undefined; result: Answer<QueryAnswer> | undefined },
   ): void {
-    const isRefused = this.#isStopped || this.#pending.size >= PENDING_MAX;
-    if (isRefused) {
-      const error = this.#isStopped
-        ? new ParleyError('DRAINING', 'the server is stopping')
-        : overloaded('too many requests are unanswered');
-      (done.commit ?? done.result)?.(error);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      (done.commit ?? done.result)?.(refusal);
       return;
     }
     this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
@@ -250,6 +243,15 @@ export class StoreLink implements Metered {
     };
     this.#pending.set(request, pending);
     if (this.#link !== undefined) this.#write(pending);
+  }
+
+  /** Beyond its window a Link holds everything in memory and closes when that is too much. */
+  #refusal(): ParleyError | undefined {
+    if (this.#isStopped) return new ParleyError('DRAINING', 'the server is stopping');
+    if (this.#link?.isWritable === false) return overloaded('the store takes no more for now');
+    return this.#pending.size >= PENDING_MAX
+      ? overloaded('too many requests are unanswered')
+      : undefined;
   }
 
   #write(pending: Pending): void {

@@ -17,6 +17,8 @@ import type { ClientFrame, Response, ServerFrame } from './session/session-contr
 export type Format = 'json' | 'proto';
 
 export interface FrameReader {
+  /** Nothing more is wanted: the rest of a message costs nothing. */
+  readonly isOver: boolean;
   frame(frame: ClientFrame): void;
   /** `id` is 0 when not even that could be read. */
   unreadable(error: ParleyError, id: number): void;
@@ -83,6 +85,7 @@ function readJson(data: Buffer, reader: FrameReader): void {
   }
   const frames: readonly unknown[] = Array.isArray(value) ? value : [value];
   for (const frame of frames) {
+    if (reader.isOver) return;
     try {
       reader.frame(clientFrames.fromJson(frame));
     } catch (error) {
@@ -93,7 +96,7 @@ function readJson(data: Buffer, reader: FrameReader): void {
 
 function readProto(data: Buffer, reader: FrameReader): void {
   let at = 0;
-  while (at < data.length) {
+  while (at < data.length && !reader.isOver) {
     const { value: length, next } = readVarint(data, at);
     if (next === 0 || next + length > data.length)
       return reader.unreadable(malformed('the message is not a row of delimited frames'), 0);
@@ -116,7 +119,8 @@ function malformed(why: string): ParleyError {
 function idOfJson(frame: unknown): number {
   if (typeof frame !== 'object' || frame === null) return 0;
   const { id } = frame as { id?: unknown };
-  const number = Number(id);
+  // An object may say of itself how it becomes a number, and throw.
+  const number = typeof id === 'object' ? 0 : Number(id);
   return Number.isSafeInteger(number) && number > 0 ? number : 0;
 }
 

@@ -5,6 +5,8 @@ import type { Reason } from '../../core/errors.ts';
 import { closeCode, mayReconnect } from './close-codes.ts';
 import { TokenBucket } from './limits.ts';
 import { MarkMerger } from './marks.ts';
+import { encodeId } from '../../core/ids.ts';
+import { newConversationRaw } from '../testing/new-conversation.ts';
 import { ScriptedSession } from '../testing/scripted-session.ts';
 
 describe('limits', () => {
@@ -29,6 +31,26 @@ describe('limits', () => {
     assert.notEqual(script.ask({ ping: {} })?.pong, undefined);
     for (let i = 0; i < 2000; i++) script.frame({ ping: {} });
     assert.equal(script.closed, 4008);
+  });
+  it('a flood of marks costs a bounded time and is refused beyond full reports each 100 ms', () => {
+    const script = new ScriptedSession({ frameRate: 1e6, frameBurst: 1e6 }).live();
+    const begin = performance.now();
+    let refused = 0;
+    for (let i = 0; i < 40; i++) {
+      const delivered = Array.from({ length: 1000 }, () => ({
+        conversationId: encodeId('cnv', newConversationRaw()),
+        sequence: 1,
+      }));
+      if (script.ask({ receipt: { delivered } })?.error !== undefined) refused++;
+    }
+    assert.equal(script.count('mark'), 20_000);
+    assert.equal(refused, 20);
+    assert.ok(performance.now() - begin < 2000, 'each mark was looked for among all');
+    script.pass(1000);
+    script.ask({
+      receipt: { read: [{ conversationId: encodeId('cnv', newConversationRaw()), sequence: 1 }] },
+    });
+    assert.equal(script.count('mark'), 20_001);
   });
   it('each close code comes from the table; only 4500 to 4999 forbid to come back', () => {
     for (const [reason, rule] of Object.entries(REASONS)) {

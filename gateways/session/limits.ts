@@ -24,6 +24,9 @@ export const RECENT_CONVERSATIONS = 5;
 export const FOCUS_CONVERSATIONS_MAX = 20;
 export const FOCUS_USERS_MAX = 200;
 export const MARKS_PER_REPORT_MAX = 1000;
+/** Full reports each 100 ms: each mark of another conversation is a command for the store. */
+export const MARKS_PER_SECOND_MAX = 10_000;
+export const MARKS_BURST_MAX = 20_000;
 /** Frames that may follow a hello before it was answered. */
 export const EARLY_FRAMES_MAX = 64;
 /** Conversations with a gap to announce; more become one gap over all. */
@@ -88,15 +91,15 @@ export class TokenBucket {
     this.#atMs = nowMs;
   }
 
-  /** Takes one token; 0 = granted, else the ms until one is there. */
-  take(nowMs: number): number {
+  /** Takes tokens, one unless told; 0 = granted, else the ms until they are there. */
+  take(nowMs: number, count = 1): number {
     const refilled = this.#tokens + ((nowMs - this.#atMs) * this.#rate) / 1000;
     this.#tokens = Math.min(this.#burst, refilled);
     this.#atMs = nowMs;
-    if (this.#tokens >= 1) {
-      this.#tokens -= 1;
+    if (this.#tokens >= count) {
+      this.#tokens -= count;
       return 0;
     }
-    return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#rate));
+    return Math.max(1, Math.ceil(((count - this.#tokens) * 1000) / this.#rate));
   }
 }

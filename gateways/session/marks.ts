@@ -30,6 +30,8 @@ const REMEMBERED_MAX = 256;
 export class MarkMerger {
   readonly #merged = new Map<string, Merged>();
   #nextDueMs = Infinity;
+  /** Looked through when there are twice as many as were left the last time. */
+  #pruneAt = REMEMBERED_MAX;
 
   /** When the next merged mark may leave; Infinity = none waits. */
   get nextDueMs(): number {
@@ -103,9 +105,10 @@ export class MarkMerger {
   }
 
   #prune(nowMs: number): void {
-    if (this.#merged.size < REMEMBERED_MAX) return;
+    if (this.#merged.size < this.#pruneAt) return;
     for (const [conversationId, mark] of this.#merged)
       if (!mark.isPending && mark.dueMs <= nowMs) this.#merged.delete(conversationId);
+    this.#pruneAt = Math.max(REMEMBERED_MAX, 2 * this.#merged.size);
   }
 }
 

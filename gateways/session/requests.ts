@@ -7,7 +7,7 @@ import { ParleyError } from '../../core/errors.ts';
 import { isIdentityMethod, methodOf, PUBLIC_METHODS } from './method-names.ts';
 import { dispatch, dispatchPublic, parseReport, type CallOutcome } from './dispatcher.ts';
 import { errorFrame } from './frames-out.ts';
-import { CHECK_INTERVAL_MS, MARK_INTERVAL_LARGE_MS, MARK_INTERVAL_MS } from './limits.ts';
+import * as bounds from './limits.ts';
 import { markCommand, MarkMerger } from './marks.ts';
 import { badField } from './refusals.ts';
 import { prepareSend, type PreparedSend, type SendRequest } from './send.ts';
@@ -46,6 +46,7 @@ export class Requests {
   #unanswered = 0;
   readonly #lanes = new Map<string, Lane>();
   #marks: MarkMerger | undefined;
+  #markRate: bounds.TokenBucket | undefined;
   /** When the marks that left since the last time are said once more. */
   #repeatDueMs = Infinity;
   #repeatedMs = -Infinity;
@@ -111,7 +112,8 @@ export class Requests {
     const caller = this.#caller();
     const marks = parseReport(report, caller, this.#world.epoch());
     this.#marks ??= new MarkMerger();
-    if (this.#repeatDueMs === Infinity) this.#repeatDueMs = nowMs + CHECK_INTERVAL_MS;
+    this.#chargeMarks(marks.length, nowMs);
+    if (this.#repeatDueMs === Infinity) this.#repeatDueMs = nowMs + bounds.CHECK_INTERVAL_MS;
     for (const mark of marks)
       if (this.#marks.offer(mark, this.#intervalOf(mark.conversation), nowMs))
         this.#emit({
@@ -124,6 +126,17 @@ export class Requests {
           ),
         });
     if (id > 0) this.#emit({ is: 'result', id, method: undefined, response: EMPTY });
+  }
+
+  #chargeMarks(count: number, nowMs: number): void {
+    this.#markRate ??= new bounds.TokenBucket(
+      bounds.MARKS_PER_SECOND_MAX,
+      bounds.MARKS_BURST_MAX,
+      nowMs,
+    );
+    const retryAfterMs = this.#markRate.take(nowMs, count);
+    if (retryAfterMs > 0)
+      throw new ParleyError('RATE_LIMITED', 'too many marks a second', {}, { retryAfterMs });
   }
 
   /** Hands over the merged marks whose time has come by `untilMs`. */
@@ -227,7 +240,9 @@ export class Requests {
   }
 
   #intervalOf(conversation: Uint8Array): number {
-    return this.#world.isLargeGroup(conversation) ? MARK_INTERVAL_LARGE_MS : MARK_INTERVAL_MS;
+    return this.#world.isLargeGroup(conversation)
+      ? bounds.MARK_INTERVAL_LARGE_MS
+      : bounds.MARK_INTERVAL_MS;
   }
 }
 

@@ -398,6 +398,30 @@ function abuses(house: House): void {
     assert.deepEqual(seen.slice(0, 5), [1, 2, 3, 4, 5]);
     assert.ok(seen.length < count);
   });
+  it('frames that come with the hello wait for its token, whole', async () => {
+    await house.open();
+    const { identity } = house.running;
+    const ann = identity.person('ann');
+    const bob = identity.person('bob');
+    const verify = identity.verify.bind(identity);
+    identity.verify = async (token) => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return verify(token);
+    };
+    const data = Uint8Array.from({ length: 64 }, (_, i) => 200 + (i % 50));
+    const [client, reader] = [await house.client().opened(), house.client()];
+    await reader.hello(bob.token);
+    const message = { custom: { schema: 'org.example/1', data } };
+    client.tell({ id: 1, hello: { token: ann.token } });
+    client.tell({
+      id: 2,
+      send: { to: `direct:${bob.userId}`, clientMessageId: randomUUID(), body: { message } },
+    });
+    const { commit } = await client.until((frame) => frame.id === 2);
+    const pushed = await reader.row(commit?.conversationId ?? '', 1);
+    const custom = pushed.rows?.items[0]?.rows[0]?.body?.message?.custom;
+    assert.deepEqual([...(custom?.data ?? [])], [...data]);
+  });
   it('ten thousand random frames neither end the server nor other connections', async () => {
     await house.open({ frameRate: 1e6, frameBurst: 1e6 });
     const { identity } = house.running;
@@ -424,16 +448,21 @@ function syncTokenOf(response: unknown): string {
   return codecOf(ListConversationsResponseSchema).decode(response).syncToken;
 }
 
+/** The request that opens a WebSocket by hand. */
+export function handshakeOf(port: number, format: Format): string {
+  return (
+    `GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+    `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: parley.v1.${format}\r\n\r\n`
+  );
+}
+
 /** Opens a socket by hand and sends a frame with reserved bits. */
 function brokenFraming(port: number, format: Format): Promise<number | 'closed'> {
   return new Promise((resolve) => {
     const socket = connectTcp(port, '127.0.0.1');
     socket.on('error', () => resolve('closed'));
     socket.on('close', () => resolve('closed'));
-    socket.write(
-      `GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-        `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: parley.v1.${format}\r\n\r\n`,
-    );
+    socket.write(handshakeOf(port, format));
     let isOpen = false;
     socket.on('data', (data) => {
       if (!isOpen) {

@@ -17,6 +17,8 @@ import {
 export const WEBSOCKET_PATH = '/v1/ws';
 /** Time in which a peer answers a close before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
+/** A peer that leaves this much unread gets no pong: it does not look for one. */
+const PONG_BUFFER_BYTES_MAX = 64 * 1024;
 
 /** Takes upgrades of `/v1/ws` on an HTTP server. */
 export class WsCarrier {
@@ -31,6 +33,8 @@ export class WsCarrier {
       maxPayload: CARRIER_BYTES_MAX,
       perMessageDeflate: false,
       clientTracking: false,
+      // Pongs wait in memory for as long as the peer does not read: they are answered below, with a bound.
+      autoPong: false,
       handleProtocols: (_offered, request) => this.#judge(request).protocol,
     });
   }
@@ -117,6 +121,9 @@ class WsSocket implements Socket {
   listen(events: SocketEvents): void {
     this.#websocket.on('message', (data: RawData, isBinary: boolean) => {
       if (!this.#isClosing) events.message(bufferOf(data), !isBinary);
+    });
+    this.#websocket.on('ping', (data: Buffer) => {
+      if (this.#stream.writableLength <= PONG_BUFFER_BYTES_MAX) this.#websocket.pong(data);
     });
     this.#stream.on('drain', () => events.drained());
     this.#websocket.on('close', () => events.closed());
