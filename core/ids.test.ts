@@ -44,7 +44,7 @@ describe('ids', () => {
     assert.deepEqual(directConversationRaw(a, b), directConversationRaw(b, a));
     assert.equal(encodeUuid(directConversationRaw(a, b)), '5d4deb42-bcde-847a-96ea-a6f555942d9e');
   });
-  it('of messages hold the sequence and sort by time, then sequence', () => {
+  it('of messages hold the sequence and sort by time, then sequence (R142)', () => {
     const conversation = new Uint8Array(randomBytes(16));
     const sequences = [1, 2, 2 ** 22, 2 ** 28 - 1, 2 ** 28, 2 ** 40 - 1];
     const raws = sequences.map((s) => messageIdRaw(1_700_000_000_000, s, conversation));

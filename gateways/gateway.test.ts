@@ -112,7 +112,7 @@ describe('gateway', () => {
     );
   });
 
-  it('a route begins with the first connection of a user and ends with the last', async () => {
+  it('a route begins with the first connection of a user and ends with the last (R056)', async () => {
     running = runGateway();
     const ann = running.identity.person('ann');
     const other = running.identity.deviceOf(ann.user);

@@ -18,6 +18,7 @@ import { Connection, type ConnectionHost } from './connection.ts';
 import { FanOut } from './fan-out.ts';
 import { Feed } from './feed.ts';
 import { KnownUsers } from './known-users.ts';
+import { LastSeen } from './last-seen.ts';
 import type { Origins } from './origins.ts';
 import type { IdentityPort, TokenVerifier } from './ports.ts';
 import { contentBytes, readRequest } from './request-codecs.ts';
@@ -64,6 +65,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   readonly surroundings: Surroundings;
   readonly runner: RoutineRunner;
   readonly users: KnownUsers;
+  readonly seen: LastSeen;
   readonly #options: GatewayOptions;
   readonly #link: StoreLink;
   readonly #routes = new Routes();
@@ -84,6 +86,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     this.#feed = new Feed(options.shardCount);
     this.#wheel = new Wheel(options.clock.monotonicMs());
     this.users = new KnownUsers(options.identity, options.timers);
+    this.seen = new LastSeen(options);
     this.#fanOut = new FanOut({
       routes: this.#routes,
       feed: this.#feed,
@@ -228,6 +231,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     this.#wheel.cancel(connection);
     const { caller } = connection.session;
     if (caller === undefined) return;
+    this.seen.left(caller);
     const handle = this.#routes.remove(caller, connection);
     if (handle > 0) this.#link.unroutes([handle]);
   }
@@ -328,6 +332,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   #admit(connection: Connection, effect: Extract<Effect, { is: 'admit' }>): void {
     const { route, isNew, replaced } = this.#routes.add(effect.caller, connection);
     this.users.add(effect.caller.user);
+    this.seen.saw(effect.caller);
     if (isNew) this.#link.routes([route], false);
     if (replaced === undefined) return;
     replaced.session.close('REPLACED');

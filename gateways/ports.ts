@@ -29,6 +29,13 @@ export interface UserStatus {
   readonly lastSeenTimeMs: number;
 }
 
+/** A device that was here. */
+export interface Sighting {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly timeMs: number;
+}
+
 export interface IdentityPort {
   /** A unary method of Auth, Users or Devices: request and response in the contract's plain shape. */
   call(method: IdentityMethod, request: object, context: IdentityContext): Promise<object>;
@@ -37,4 +44,6 @@ export interface IdentityPort {
   setStatus(caller: Caller, change: { status: string; statusText: string }): Promise<UserStatus>;
   /** Refuses with USER_UNKNOWN. */
   getStatus(caller: Caller, userId: string): Promise<UserStatus>;
+  /** Moves users' and devices' last-seen times forward; never back. */
+  recordSeen(seen: readonly Sighting[]): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { ParleyError } from '../core/errors.ts';
 import type { Plain, Fields } from '../proto/codec.ts';
 import type * as pb from '../proto/gen/parley/client/v1/users_pb.ts';
 import type * as types from '../proto/gen/parley/v1/types_pb.ts';
-import type { IdentityContext, IdentityPort, UserStatus } from '../gateways/ports.ts';
+import type { IdentityContext, IdentityPort, Sighting, UserStatus } from '../gateways/ports.ts';
 import type { IdentityMethod } from '../gateways/session/method-names.ts';
 import type { Caller as SessionCaller } from '../gateways/session/caller.ts';
 import {
@@ -21,6 +21,7 @@ import type {
   Caller,
   Device,
   IdentityService,
+  Seen,
   Session,
   SignedIn,
   User,
@@ -62,6 +63,12 @@ export class IdentityGateway implements IdentityPort {
 
   async getStatus(caller: SessionCaller, userId: string): Promise<UserStatus> {
     return statusOf(await this.#identity.getStatus(callerOf(caller), userId));
+  }
+
+  recordSeen(seen: readonly Sighting[]): Promise<void> {
+    // The ids are those of verified tokens.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return this.#identity.recordSeen(seen as readonly Seen[]);
   }
 
   #methods(): Readonly<Record<IdentityMethod, Handler>> {

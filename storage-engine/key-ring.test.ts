@@ -44,7 +44,7 @@ function withDirectory(body: (directory: string) => void): void {
   }
 }
 
-describe('key file', () => {
+describe('key file (R112)', () => {
   const random = seededRandom(3);
 
   it('is made beside a new data directory, readable by its owner only, and found again', () =>
@@ -103,7 +103,7 @@ describe('key file', () => {
     }));
 });
 
-describe('key ring', () => {
+describe('key ring (R112)', () => {
   const open = (disk: MemoryDisk, kek = testKek()): KeyRing => {
     const ring = new KeyRing(disk, kek, seededRandom(11));
     ring.open();

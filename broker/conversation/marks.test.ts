@@ -223,7 +223,7 @@ describe('mentions', () => {
 });
 
 describe('receipts', () => {
-  it('count present members whose interval began before the row, but its sender (R020, R231, CONTRACT §9 case 46)', () => {
+  it('count present members whose interval began before the row, but its sender (R020, CONTRACT §9 case 46)', () => {
     const shard = new Shard();
     const owner = idOf(1);
     const members = Array.from({ length: 49 }, (_, i) => idOf(i + 2));

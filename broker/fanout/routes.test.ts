@@ -20,7 +20,7 @@ function outlet(): Outlet {
   };
 }
 
-describe('routes', () => {
+describe('routes (R056)', () => {
   it('a user may be served by several gateways, and by one under several handles', () => {
     const routes = new Routes();
     const [a, b] = [outlet(), outlet()];

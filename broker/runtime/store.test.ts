@@ -628,7 +628,7 @@ describe('a store on one node', () => {
     }
   });
 
-  it('pages of rows are the same from tail, blocks and merged blocks', async () => {
+  it('pages of rows are the same from tail, blocks and merged blocks (R162)', async () => {
     const node = await TestNode.started({ limits: { hotTailBytesMax: 1, flushIntervalMs: 100 } });
     const gateway = node.gateway();
     const expected: string[] = [];

@@ -43,6 +43,8 @@ export interface RestOptions {
   /** For a client that reached this server as `host` (a Host header). */
   readonly webSocketUrl: (host: string) => string;
   readonly gateways: () => readonly GatewayAddress[];
+  /** Told of everybody who asks for something. */
+  readonly seen: (caller: Caller) => void;
 }
 
 const CORS_EXPOSED =
@@ -174,7 +176,9 @@ export class Rest implements Metered {
   }
 
   async #caller(request: IncomingMessage): Promise<Caller> {
-    return this.#options.verifier.verify(input.bearerOf(request));
+    const caller = await this.#options.verifier.verify(input.bearerOf(request));
+    this.#options.seen(caller);
+    return caller;
   }
 
   #charge(exchange: Exchange, caller: Caller | undefined): void {

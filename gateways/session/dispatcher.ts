@@ -108,6 +108,9 @@ function* read(
   } catch (error) {
     const isUncreated = error instanceof ParleyError && error.reason === 'CONVERSATION_UNKNOWN';
     if (peer === undefined || !isUncreated) throw error;
+    const isOneMessage =
+      method === 'Messages.List' && 'sequence' in request && request.sequence !== 0;
+    if (isOneMessage) throw new ParleyError('MESSAGE_UNKNOWN', 'there is no such message', {});
     const response = emptyDirect(method, conversationId, peer, surroundings.epoch());
     return { response, replayed: false };
   }

@@ -31,6 +31,7 @@ export class HttpHouse {
     this.running = runGateway(limits);
     const { gateway, identity, origins } = this.running;
     this.rest = new Rest({
+      seen: () => undefined,
       runner: gateway.runner,
       surroundings: gateway.surroundings,
       verifier: identity,

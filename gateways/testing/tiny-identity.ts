@@ -116,6 +116,10 @@ export class TinyIdentity implements IdentityPort, TokenVerifier {
     return this.#account(userId, caller).status;
   }
 
+  recordSeen(): Promise<void> {
+    return Promise.resolve();
+  }
+
   #signIn(username: string, isNew: boolean): object {
     const known = [...this.#accounts.values()].find((account) => account.username === username);
     if (known === undefined && !isNew) throw new ParleyError('LOGIN_FAILED', 'wrong');

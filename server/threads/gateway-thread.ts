@@ -133,6 +133,7 @@ class GatewayThread implements GatewayCalls {
         ? new StaticFiles({ dir: options.webDir, connectSources: () => this.#connectSources() })
         : undefined,
       webSocketUrl: (host) => this.#webSocketUrl(host),
+      seen: (caller) => this.#gateway.seen.saw(caller),
       gateways: () => [
         {
           url: options.publicUrl || `http://${options.host}:${this.#ports.httpPort}`,

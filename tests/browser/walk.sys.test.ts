@@ -155,7 +155,7 @@ describe('the walk in browsers', () => {
     await closeDesk(fresh);
   });
 
-  it('nothing was asked of others and no policy was broken (case 48)', () => {
+  it('nothing was asked of others and no policy was broken (case 48, R135)', () => {
     assert.deepEqual(trespasses, []);
   });
 });

@@ -128,6 +128,10 @@ class ScopedAccounts implements IdentityPort, TokenVerifier {
     return Promise.reject(new ParleyError('FEATURE_DISABLED', 'not in this world'));
   }
 
+  recordSeen(): Promise<void> {
+    return Promise.resolve();
+  }
+
   #later<T>(answer: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#scope.after(this.#chance.delay(0.05, 5), () => {

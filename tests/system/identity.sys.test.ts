@@ -100,7 +100,7 @@ describe('identity on PostgreSQL', function () {
       assert.equal(right.user.username, 'ann');
     });
 
-    it('R097 guessing is stopped per name and address; elsewhere the owner still gets in', async () => {
+    it('R097 R116 guessing is stopped per name and address; elsewhere the owner still gets in', async () => {
       node = await bench.nodeOn(stores, { loginFailuresMax: 3, loginWindowMs: 60_000 });
       await signUp('ann');
       const guess = (): Promise<unknown> =>
@@ -213,7 +213,7 @@ describe('identity on PostgreSQL', function () {
       await node.identity.refresh(first.tokens.refreshToken);
     });
 
-    it('case 58: an old refresh token after 10 s revokes the family', async () => {
+    it('case 58: an old refresh token after 10 s revokes the family (R116)', async () => {
       const { tokens } = await signUp('ann');
       const { tokens: next } = await node.identity.refresh(tokens.refreshToken);
       node.clock.advance(10_001);

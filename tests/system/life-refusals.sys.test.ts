@@ -34,7 +34,7 @@ import { ServerUnderTest } from './server-under-test.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-describe('settings that cannot be (R224)', () => {
+describe('settings that cannot be', () => {
   it('all problems are said at once and the exit code is 78', async () => {
     const { code, stdout, stderr } = await runToEnd(
       { PARLEY_HTTP_PORT: 'eighty', PARLEY_SHARDS: '0', PARLEY_LOG_LEVEL: 'loud' },
@@ -66,7 +66,7 @@ describe('settings that cannot be (R224)', () => {
   });
 });
 
-describe('a first start without a network (R224)', () => {
+describe('a first start without a network', () => {
   const place = mkdtempSync(join(tmpdir(), 'parley-offline-'));
   after(() => rmSync(place, { recursive: true, force: true }));
 
@@ -100,7 +100,7 @@ describe('a first start without a network (R224)', () => {
   });
 });
 
-describe('a start that must not be (R138, R224)', () => {
+describe('a start that must not be (R224)', () => {
   const server = new ServerUnderTest();
   let ana: Account;
   let saved = '';

@@ -25,7 +25,7 @@ const IDLE_BYTES_MAX = 350 * 1024 * 1024;
 const EXIT_MS_MAX = 10_000;
 const SENDS = 200;
 
-describe('a server that lives (R211, R224)', () => {
+describe('a server that lives', () => {
   const server = new ServerUnderTest();
   after(() => server.remove());
   closeAfterEach();
@@ -123,7 +123,7 @@ describe('a server that lives (R211, R224)', () => {
   }
 });
 
-describe('a server that is told to end (R210, R224; case 31)', () => {
+describe('a server that is told to end (R144, R224; case 31)', () => {
   const server = new ServerUnderTest();
   before(() => server.start());
   after(() => server.remove());
@@ -242,7 +242,7 @@ describe('a server that is told to end (R210, R224; case 31)', () => {
   }
 });
 
-describe('a server that is killed while it starts (R210, R224)', () => {
+describe('a server that is killed while it starts', () => {
   const server = new ServerUnderTest();
   afterEach(() => server.remove());
 
@@ -263,7 +263,7 @@ describe('a server that is killed while it starts (R210, R224)', () => {
   });
 });
 
-describe('accounts on a PostgreSQL that somebody else runs (R150)', () => {
+describe('accounts on a PostgreSQL that somebody else runs', () => {
   const server = new ServerUnderTest();
   const directory = mkdtempSync(join(tmpdir(), 'parley-pg-'));
   const postgres = new EmbeddedPostgres({ dataDir: directory });

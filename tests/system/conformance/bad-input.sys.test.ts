@@ -219,7 +219,7 @@ const CALLS: readonly Bad[] = [
 ]; // biome-ignore format: a table
 
 for (const carrier of CARRIERS) {
-  describe(`bad input on ${nameOf(carrier)} (case 16, R013)`, () => {
+  describe(`bad input on ${nameOf(carrier)} (cases 14, 15, 16)`, () => {
     const server = sharedServer();
     let scene: Scene;
     let anna: Speaker;

@@ -203,7 +203,7 @@ describe('conformance of large groups', () => {
     }
   }).timeout(60_000);
 
-  it('50 members, 30 online: pushed to these, stored once, counts are exact (case 46, R020, R231)', async () => {
+  it('50 members, 30 online: pushed to these, stored once, counts are exact (case 46, R020, R184)', async () => {
     const { url } = server();
     const members = crowd.slice(0, GROUP);
     const devices = await Promise.all(

@@ -58,7 +58,7 @@ for (const carrier of CARRIERS) {
       assert.equal(conversations[0]?.me?.unreadCount, 0);
     });
 
-    it('a peer who is offline, connects and opens: stored, delivered, read, live (case 44, R014, R017, R018, R233)', async () => {
+    it('a peer who is offline, connects and opens: stored, delivered, read, live (case 44, R003, R014, R017, R018)', async () => {
       const { url } = server();
       const [anna, ben] = await two();
       const author = await online(url, anna, carrier);
@@ -189,7 +189,7 @@ for (const carrier of CARRIERS) {
       for (const said of everywhere) assert.doesNotMatch(JSON.stringify(said), /SECRET/);
     });
 
-    it('around, before, after and at a time neither leave a hole nor overlap (case 40)', async () => {
+    it('around, before, after and at a time neither leave a hole nor overlap (case 40, R100)', async () => {
       const { url } = server();
       const [anna, ben] = await two();
       const author = await online(url, anna);

@@ -264,7 +264,7 @@ for (const carrier of CARRIERS) {
       assert.deepEqual(await bodies(anna, conversationId), ['1', 'by name']);
     });
 
-    it('8,000 code points go through, 8,001 are BAD_TEXT, 65 KiB PAYLOAD_TOO_LARGE (case 14, R013)', async () => {
+    it('8,000 code points go through, 8,001 are BAD_TEXT, 65 KiB PAYLOAD_TOO_LARGE (case 14)', async () => {
       const [anna, ben] = await pair(speakers);
       const to = `direct:${ben.userId}`;
       const full = '👋'.repeat(8000);
