@@ -7,6 +7,7 @@ import type { Browser, Page } from 'playwright-core';
 import { openBrowser } from './browser.ts';
 import {
   areSettled,
+  comeOnline,
   composer,
   type Desk,
   newName,
@@ -92,8 +93,62 @@ describe('access in a browser', () => {
     await page.getByRole('button', { name: 'Keyboard' }).click();
     await inspect(page, 'keys');
     await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await page.getByRole('searchbox', { name: /^Find people/ }).fill('bo');
+    await page.locator('.list-title').first().waitFor();
+    await inspect(page, 'find');
+    await page.getByRole('button', { name: 'Clear' }).click();
+    ana.proxy.cut();
+    await send(page, 'waiting for the network');
+    await page.locator('[data-status="offline"]').waitFor();
+    await inspect(page, 'offline');
+    await comeOnline(ana);
+    await page.locator('[data-status="offline"]').waitFor({ state: 'detached' });
+    const second = await ana.context.newPage();
+    await second.goto('/');
+    await page.locator('[data-status="follower"]').waitFor();
+    await inspect(page, 'taken over');
+    await second.close();
+    await page.getByRole('button', { name: 'Use here' }).click();
+    await page.locator('[data-status="follower"]').waitFor({ state: 'detached' });
     await page.setViewportSize({ width: 390, height: 844 });
     await inspect(page, 'phone');
+  });
+
+  it('by touch at 390 px every target is 44 px, but those in the run of text', async () => {
+    const touch = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+    const made = await openDesk(browser, () => server.url, touch);
+    desks.push(made);
+    const gate = await made.context.newPage();
+    await gate.goto('/');
+    assert.deepEqual(await smallTargets(gate), [], 'sign-in');
+    await gate.close();
+    const page = await signUp(made, newName('tia'), 'Tia Touch');
+    assert.deepEqual(await smallTargets(page), [], 'nothing yet');
+    await openWith(page, boName);
+    await composer(page).fill('by touch');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await until(page, (rows) => rows.length === 1 && areSettled(rows));
+    assert.deepEqual(await smallTargets(page), [], '1:1');
+    await page.getByRole('button', { name: 'Back to conversations' }).click();
+    assert.deepEqual(await smallTargets(page), [], 'list');
+    await page.getByRole('button', { name: 'New conversation' }).first().click();
+    await page.getByRole('searchbox', { name: 'People', exact: true }).fill(boName);
+    await page.locator('.person.pick').first().click();
+    assert.deepEqual(await smallTargets(page), [], 'new conversation');
+    await page.getByLabel(/^Group name/).fill('Touched');
+    await page.getByRole('button', { name: /^Make the group/ }).click();
+    await page.getByRole('button', { name: 'Members and details' }).click();
+    await page.locator('[data-member]').nth(1).waitFor();
+    assert.deepEqual(await smallTargets(page), [], 'group');
+    await page.getByRole('button', { name: /^Actions for/ }).click();
+    assert.deepEqual(await smallTargets(page), [], 'menu of a member');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Back to conversations' }).click();
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.locator('[data-session]').first().waitFor();
+    assert.deepEqual(await smallTargets(page), [], 'settings');
   });
 
   it('the whole journey by keyboard: focus is always visible and never on the body (case 53)', async () => {
@@ -163,6 +218,25 @@ describe('access in a browser', () => {
     await page.getByRole('heading', { name: 'Keyboard' }).waitFor();
     await press('Escape');
     await press('Alt+ArrowDown');
+    await until(page, (rows) => rows.some((row) => row.text === 'first words, edited'));
+    await press('Alt+ArrowUp');
+    await until(page, (rows) => rows.at(-1)?.text === 'a group by keyboard');
+    await tabTo(/^Members and details$/, 'Shift+Tab');
+    await press('Enter');
+    await page.locator('[data-member]').nth(1).waitFor();
+    // The last owner cannot leave the others alone.
+    await tabTo(/^Actions for Bo Lind$/);
+    await press('Enter');
+    assert.match(await focusedName(page), /^Make owner$/);
+    await press('Enter');
+    await page.locator('[data-member] .role', { hasText: 'owner' }).nth(1).waitFor();
+    await tabTo(/^Leave the group$/);
+    await press('Enter');
+    await tabTo(/^Leave$/);
+    await press('Enter');
+    await page.getByText('You are no longer in this conversation.').waitFor();
+    await press('Escape');
+    await boPage.locator('[data-member], .service', { hasText: 'Ana Keys' }).last().waitFor();
     // Backwards: forwards the page ends here and the browser's own controls come.
     await tabTo(/^Settings$/, 'Shift+Tab');
     await press('Enter');
@@ -177,6 +251,36 @@ describe('access in a browser', () => {
     assert.deepEqual(trespasses, []);
   });
 });
+
+const TARGET_PX = 44;
+
+/**
+ * What can be tapped and is smaller. Asked of the page itself: whatever lies 21 px from the middle
+ * must answer for the target. Rows of text leave less room: their margin is asked for 24 (WCAG 2.5.8),
+ * and a long press anywhere on the row does the same.
+ */
+function smallTargets(page: Page): Promise<string[]> {
+  return page.evaluate(async (px) => {
+    await Promise.all(document.getAnimations().map((each) => each.finished));
+    const small: string[] = [];
+    for (const node of document.querySelectorAll<HTMLElement>('button, input, textarea, select')) {
+      const { left, top, width, height } = node.getBoundingClientRect();
+      const [x, y] = [left + width / 2, top + height / 2];
+      const isHere = (dx: number, dy: number): boolean => {
+        const at = document.elementFromPoint(x + dx, y + dy);
+        return at !== null && (node.contains(at) || at.closest('label')?.control === node);
+      };
+      if (width <= 1 || !isHere(0, 0)) continue;
+      const reach = (node.matches('.margin') ? 24 : px) / 2 - 1;
+      const isWide = isHere(-reach, 0) && isHere(reach, 0);
+      if (isWide && isHere(0, -reach) && isHere(0, reach)) continue;
+      small.push(
+        `${node.getAttribute('aria-label')} ${node.className} ${node.textContent} ${left},${top} ${width} × ${height}`,
+      );
+    }
+    return small;
+  }, TARGET_PX);
+}
 
 async function inspect(page: Page, screen: string): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {

@@ -19,8 +19,11 @@ export interface Desk {
   readonly proxy: FaultyProxy;
 }
 
-/** What a page asked of others, and what its policy refused (CLIENT §4 case 48). */
+/** What a page asked of others, what its policy refused, what it complained of (CLIENT §4 case 48). */
 export const trespasses: string[] = [];
+
+/** What the browser itself notes of an answer or a connection that a test made fail. */
+const NETWORK_NOTE = /^Failed to load resource|^WebSocket connection to/;
 
 export async function openDesk(
   browser: Browser,
@@ -42,9 +45,14 @@ export async function openDesk(
     if (protocol !== 'data:' && protocol !== 'blob:' && host !== new URL(proxy.url).host)
       trespasses.push(`asked ${request.url()}`);
   });
+  await context.addInitScript(() =>
+    addEventListener('securitypolicyviolation', (e) =>
+      console.error(`refused by the policy: ${e.violatedDirective} ${e.blockedURI}`),
+    ),
+  );
   context.on('console', (line) => {
-    if (/Content Security Policy|Trusted ?Types|TrustedHTML/i.test(line.text()))
-      trespasses.push(line.text());
+    const isTold = line.type() === 'error' || line.type() === 'warning';
+    if (isTold && !NETWORK_NOTE.test(line.text())) trespasses.push(line.text());
   });
   context.on('weberror', (error) => trespasses.push(`threw ${error.error().message}`));
   return { context, proxy };

@@ -65,8 +65,29 @@ describe('sending in a browser', () => {
     assert.deepEqual(kept, [true, true, true, true, true]);
   });
 
+  it('a commit leaves focus and selection where they are (S3)', async () => {
+    ana.proxy.cut();
+    await send(anaPage, 'chosen while it waits');
+    await until(anaPage, (rows) => rows.at(-1)?.state === 'SENDING');
+    await anaPage.evaluate(() => {
+      const row = [...document.querySelectorAll<HTMLElement>('.row.mine')].at(-1);
+      const words = row?.querySelector('.text')?.firstChild;
+      if (row === undefined || words == null) throw new Error('no row');
+      row.focus();
+      getSelection()?.setBaseAndExtent(words, 0, words, 'chosen'.length);
+      (window as unknown as { chosen: HTMLElement }).chosen = row;
+    });
+    await comeOnline(ana);
+    await until(anaPage, (rows) => areSettled(rows) && rows.at(-1)?.state === 'READ');
+    const kept = await anaPage.evaluate(() => {
+      const { chosen } = window as unknown as { chosen: HTMLElement };
+      return { hasFocus: document.activeElement === chosen, selected: String(getSelection()) };
+    });
+    assert.deepEqual(kept, { hasFocus: true, selected: 'chosen' });
+  });
+
   it('the other reads it live; sent, delivered and read show in order (R021)', async () => {
-    await until(boPage, (rows) => rows.length === 5);
+    await until(boPage, (rows) => rows.length === 6);
     await boPage.bringToFront();
     await until(anaPage, (rows) => rows.every((row) => row.state === 'READ'), {
       what: 'not all read',
@@ -76,8 +97,8 @@ describe('sending in a browser', () => {
   it('a double click on Send sends once, everywhere (case 2)', async () => {
     await composer(anaPage).fill('only once');
     await anaPage.getByRole('button', { name: 'Send' }).dblclick();
-    await until(anaPage, (rows) => rows.length === 6 && areSettled(rows));
-    await until(boPage, (rows) => rows.length === 6);
+    await until(anaPage, (rows) => rows.length === 7 && areSettled(rows));
+    await until(boPage, (rows) => rows.length === 7);
     assert.equal((await texts(boPage)).filter((text) => text === 'only once').length, 1);
   });
 

@@ -6,6 +6,7 @@ import { logIn, sendMessage } from './api.ts';
 import { openBrowser } from './browser.ts';
 import {
   areSettled,
+  closeDesk,
   comeOnline,
   composer,
   type Desk,
@@ -16,6 +17,7 @@ import {
   ready,
   seen,
   send,
+  signIn,
   signUp,
   texts,
   trespasses,
@@ -75,6 +77,37 @@ describe('talking in a browser', () => {
       () => document.querySelector('.mark-new')?.nextElementSibling?.textContent ?? '',
     );
     assert.match(next, /one/);
+  });
+
+  it('a device that holds nothing of it opens at the unread line too, with what follows it', async () => {
+    const readerName = newName('reader');
+    const desk = await openDesk(browser, () => server.url);
+    const page = await signUp(desk, readerName, 'Rea Der');
+    await openWith(page, anaName);
+    await send(page, 'first of all');
+    await until(page, (rows) => rows.length === 1 && areSettled(rows));
+    await page.close();
+    await closeDesk(desk);
+    const reader = await logIn(server.url, readerName);
+    const anas = await logIn(server.url, anaName);
+    for (let i = 0; i < 40; i++)
+      await sendMessage(anas, `direct:${reader.userId}`, { text: { body: `unread ${i}` } });
+
+    const other = await openDesk(browser, () => server.url);
+    const fresh = await signIn(other, readerName);
+    await openListed(fresh, 'Ana Ruiz');
+    await fresh.waitForFunction(() => {
+      const line = document.querySelector('.mark-new');
+      const top = document.querySelector('.scroll')?.getBoundingClientRect().top ?? 0;
+      const isNext = line?.nextElementSibling?.textContent?.includes('unread 0') === true;
+      return isNext && line.getBoundingClientRect().top >= top;
+    });
+    await fresh.locator('.jump').click();
+    await until(fresh, (rows) => rows.at(-1)?.text === 'unread 39');
+    await closeDesk(other);
+    await openListed(anaPage, 'Rea Der');
+    await anaPage.locator('.list-row .badge').waitFor({ state: 'detached' });
+    await openListed(anaPage, 'Bo Lind');
   });
 
   it('an edit and a delete of an own message reach the other', async () => {

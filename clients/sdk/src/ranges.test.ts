@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
-import { addSpan, cutAbove, cutBelow, holesIn, type Ranges, spanOf } from './ranges.ts';
+import { addSpan, cutAbove, cutBelow, holesIn, type Ranges, SPANS_MAX, spanOf } from './ranges.ts';
 
 const span = fc
   .tuple(fc.integer({ min: 1, max: 60 }), fc.nat(12))
@@ -70,6 +70,25 @@ describe('ranges', () => {
           sorted.filter((n) => n >= at),
         );
       }),
+    );
+  });
+
+  it('are bounded: the smallest is given up for the newest, and nothing not held is claimed (S12)', () => {
+    const all = fc.array(span, { minLength: SPANS_MAX, maxLength: SPANS_MAX * 2 });
+    fc.assert(
+      fc.property(all, (spans) => {
+        let ranges: Ranges = [];
+        const set = new Set<number>();
+        for (const [i, each] of spans.entries()) {
+          const apart = { from: each.from + i * 100, through: each.through + i * 100 };
+          ranges = addSpan(ranges, apart);
+          for (let n = apart.from; n <= apart.through; n++) set.add(n);
+          assert.ok(ranges.length <= SPANS_MAX);
+          assert.notEqual(spanOf(ranges, apart.from), undefined);
+        }
+        for (const n of members(ranges)) assert.ok(set.has(n));
+      }),
+      { numRuns: 20 },
     );
   });
 

@@ -11,6 +11,9 @@ export interface Span {
 
 export type Ranges = readonly Span[];
 
+/** Of one conversation: its record stays far below the largest value a store keeps (S12). */
+export const SPANS_MAX = 256;
+
 export function addSpan(ranges: Ranges, span: Span): Ranges {
   if (span.from > span.through) return ranges;
   const before = ranges.filter((each) => each.through < span.from - 1);
@@ -19,7 +22,7 @@ export function addSpan(ranges: Ranges, span: Span): Ranges {
   if (touched.length === 1 && isWithin(touched[0], span)) return ranges;
   const from = Math.min(span.from, touched[0]?.from ?? span.from);
   const through = Math.max(span.through, touched.at(-1)?.through ?? span.through);
-  return [...before, { from, through }, ...after];
+  return bounded([...before, { from, through }, ...after], before.length);
 }
 
 /** What is at or below `through`. */
@@ -52,6 +55,18 @@ export function holesIn(ranges: Ranges, within: Span): readonly Span[] {
   }
   if (next <= within.through) holes.push({ from: next, through: within.through });
   return holes;
+}
+
+/** One too many: the smallest but the one just added is a hole again, and read again where one looks. */
+function bounded(ranges: Ranges, added: number): Ranges {
+  if (ranges.length <= SPANS_MAX) return ranges;
+  const size = ({ from, through }: Span): number => through - from;
+  let smallest = added === 0 ? 1 : 0;
+  for (const [i, span] of ranges.entries()) {
+    const least = ranges[smallest];
+    if (i !== added && least !== undefined && size(span) < size(least)) smallest = i;
+  }
+  return ranges.filter((_, i) => i !== smallest);
 }
 
 function isWithin(outer: Span | undefined, inner: Span): boolean {

@@ -57,7 +57,7 @@ export class WindowTimeline implements Timeline {
     const log = core.log(owner.id);
     const unread = log?.unread;
     // Own words and what happened are above the mark too, and are not unread.
-    if (unread !== undefined && unread.readThrough > 0 && unreadCount(unread).messages > 0)
+    if (unread !== undefined && unreadCount(unread).messages > 0)
       this.#newFrom = unread.readThrough + 1;
     this.#from = (log?.cursor ?? 0) + 1;
     this.#state = new Cell<TimelineState>(this.#compute(), isShallowEqual);

@@ -1,8 +1,9 @@
 /** Who is in a conversation: a person, or a group with its members and what one's role allows. */
 import type { Conversation, Member, Role } from '@parley/sdk';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { FlagAvatar } from '../art/flag.tsx';
 import { Icon } from '../art/icons.tsx';
+import { useKeptFocus } from '../chat/use-kept-focus.ts';
 import { useClient, useMaybe, useName, useStore, useTitle } from '../chat/use-store.ts';
 import { reasonOf, sentenceOf } from '../text/reason-text.ts';
 import { AddMembers } from './add-members.tsx';
@@ -15,8 +16,10 @@ export function InfoBody({ conversation }: { conversation: Conversation }): Reac
   const client = useClient();
   const peer = useMaybe(info.peer === undefined ? undefined : client.people.get(info.peer));
   const isGroup = info.kind === 'group';
+  const body = useRef<HTMLDivElement>(null);
+  useKeptFocus(body);
   return (
-    <div className="pane-body">
+    <div className="pane-body" ref={body} tabIndex={-1}>
       <div className="pane-who">
         <FlagAvatar id={isGroup ? info.id : (info.peer ?? info.id)} group={isGroup} />
         <h3>

@@ -1,8 +1,9 @@
 /** Settings: profile, appearance, where one is signed in, sign-out. */
 import type { Session } from '@parley/sdk';
-import { type SubmitEvent, type ReactNode, useCallback, useEffect, useState } from 'react';
+import { type SubmitEvent, type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { FlagAvatar } from '../art/flag.tsx';
 import { Sheet } from '../chat/sheet.tsx';
+import { useKeptFocus } from '../chat/use-kept-focus.ts';
 import { useClient, useStore } from '../chat/use-store.ts';
 import { fieldText } from '../text/form-text.ts';
 import { reasonOf, sentenceOf } from '../text/reason-text.ts';
@@ -16,9 +17,11 @@ interface SettingsProps {
 }
 
 export function Settings(props: SettingsProps): ReactNode {
+  const body = useRef<HTMLDivElement>(null);
+  useKeptFocus(body);
   return (
     <Sheet title="Settings" close={props.close}>
-      <div className="sheet-body">
+      <div className="sheet-body" ref={body} tabIndex={-1}>
         <Profile />
         <Appearance />
         <Sessions />

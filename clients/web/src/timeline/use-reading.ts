@@ -89,8 +89,8 @@ export function useReading(
   });
   const isPinned = shown.to !== undefined;
   useEffect(() => timeline.follow(!isPinned), [timeline, isPinned]);
-  // After rows changed an edge may be in view without any scroll event.
-  useEffect(moved, [moved, from, to, state.rows.length]);
+  // After rows changed, or what failed may be tried again, an edge may be in view without any scroll event.
+  useEffect(moved, [moved, from, to, state.rows.length, state.failed]);
 
   const toEnd = useCallback(() => {
     const { state, shown } = now.current;
