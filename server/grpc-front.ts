@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { setLogger } from '@grpc/grpc-js';
 import type { MessagePort } from 'node:worker_threads';
-import { ParleyError } from '../core/errors.ts';
+import type { Link } from '../core/link.ts';
 import { newRawId } from '../core/ids.ts';
 import type { Logger, MetricSample } from '../core/observe.ts';
 import { payloadHash } from '../core/payload-hash.ts';
@@ -17,7 +17,7 @@ import type { IdentityService } from '../services/identity/contract.ts';
 import type { Cluster } from './cluster.ts';
 import type { Config } from './config-table.ts';
 import { IdentityGateway } from './identity-port.ts';
-import { MessagePortLink } from './links/message-port-link.ts';
+import { linkSource } from './links/link-source.ts';
 import { REAL_CLOCK, REAL_TIMERS } from './real-time.ts';
 
 export interface GrpcFrontParts {
@@ -27,6 +27,8 @@ export interface GrpcFrontParts {
   readonly identity: IdentityService;
   /** One end of a Link to the store. */
   readonly port: MessagePort;
+  /** Hands the end of a further one to the store. */
+  readonly connectStore: (port: MessagePort) => Promise<void>;
 }
 
 export interface GrpcFront {
@@ -42,7 +44,7 @@ const PROTO_DIR = fileURLToPath(new URL('../../proto', import.meta.url));
 export async function grpcFront(parts: GrpcFrontParts): Promise<GrpcFront> {
   const { config, log, cluster, identity } = parts;
   const link = newLink(
-    parts.port,
+    linkSource(parts.port, parts.connectStore),
     log,
     (conversation, head) => subscriptions.pushed(conversation, head),
     () => subscriptions.resync(),
@@ -83,14 +85,9 @@ export async function grpcFront(parts: GrpcFrontParts): Promise<GrpcFront> {
 }
 
 // biome-ignore format: one signature
-function newLink(port: MessagePort, log: Logger, row: (conversation: Uint8Array, head: number) => void, resync: () => void): StoreLink {
-  let isUsed = false;
+function newLink(connect: () => Link, log: Logger, row: (conversation: Uint8Array, head: number) => void, resync: () => void): StoreLink {
   return new StoreLink({
-    connect: () => {
-      if (isUsed) throw new ParleyError('SHARD_UNAVAILABLE', 'the store has ended');
-      isUsed = true;
-      return new MessagePortLink(port);
-    },
+    connect,
     clock: REAL_CLOCK,
     timers: REAL_TIMERS,
     log,

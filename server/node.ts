@@ -12,10 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker, type MessagePort, type Transferable } from 'node:worker_threads';
 import { encodeCommand, COMMAND_KIND, NO_ID } from '../core/command.ts';
 import { ParleyError } from '../core/errors.ts';
-import { decodeId, type SessionId } from '../core/ids.ts';
+import { decodeId } from '../core/ids.ts';
 import { invariant } from '../core/invariant.ts';
 import type { Logger, MetricSample } from '../core/observe.ts';
-import { Tasks } from '../core/tasks.ts';
 import type { StoreLink } from '../gateways/store-link.ts';
 import { LAN_TICKS } from '../broker/runtime/store-options.ts';
 import type { IdentityService, Revocation } from '../services/identity/contract.ts';
@@ -30,9 +29,15 @@ import { takeDataDirectory, type DataDirectory } from './data-directory.ts';
 import { secretWrap } from './key-wrap.ts';
 import { MetricsPage } from './metrics.ts';
 import { REAL_CLOCK, REAL_RANDOM } from './real-time.ts';
+import { Revocations } from './revocations.ts';
 import { callsTo, serveCalls, transferred } from './rpc.ts';
 import { grpcFront, type GrpcFront } from './grpc-front.ts';
-import type { GatewayCalls, GatewayPorts, GatewayThreadOptions } from './threads/gateway-thread.ts';
+import type {
+  GatewayCalls,
+  GatewayPorts,
+  GatewayThreadOptions,
+  MainCalls,
+} from './threads/gateway-thread.ts';
 import type { StoreCalls, StoreThreadOptions } from './threads/store-thread.ts';
 import { checkUsedParts, recordUsedParts } from './used-parts.ts';
 
@@ -57,7 +62,6 @@ interface Thread<Calls> {
 export const FEATURE_LEVEL = 1;
 export const FEATURES: readonly string[] = ['edit', 'delete', 'groups', 'receipts', 'typing'];
 const EDITS_MAX = 100;
-const REVOCATIONS_PER_SWEEP = 500;
 const SWEEP_MS = 1000;
 const METRICS_DEADLINE_MS = 1000;
 const HOT_TAIL_BYTES = 64 * 1024 * 1024;
@@ -69,7 +73,7 @@ const YOUNG_GENERATION_MB = 64;
 
 export class ParleyNode {
   readonly #parts: NodeParts;
-  readonly #tasks: Tasks;
+  readonly #revocations: Revocations;
   #data: DataDirectory | undefined;
   #accounts: Accounts | undefined;
   #store: Thread<StoreCalls> | undefined;
@@ -77,12 +81,17 @@ export class ParleyNode {
   #grpc: GrpcFront | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
-  #isSweeping = false;
   #isStopping = false;
 
   constructor(parts: NodeParts) {
     this.#parts = parts;
-    this.#tasks = new Tasks({ max: 16, log: parts.log });
+    this.#revocations = new Revocations({
+      pending: (limit) => this.#accountsStarted().identity.pendingRevocations(limit),
+      markAnnounced: (sessionIds) => this.#accountsStarted().identity.markAnnounced(sessionIds),
+      refuse: async (revocations) => this.#gateway?.calls.revoked(revocations),
+      append: (revocation) => append(this.#grpc?.link, revocation),
+      log: parts.log,
+    });
   }
 
   /** The key file that this start made; undefined if it was there. To be shown to the operator. */
@@ -127,7 +136,7 @@ export class ParleyNode {
       keyWrap: wrap,
       clock: REAL_CLOCK,
       log,
-      onRevoked: (revocations) => this.#revoked(revocations),
+      onRevoked: (revocations) => this.#revocations.ended(revocations),
     }).then((started) => {
       this.#accounts = started;
     });
@@ -138,8 +147,8 @@ export class ParleyNode {
     this.#gateway = gateway;
     const ports = await gateway.calls.start();
     this.#grpc = await this.#startGrpc(cluster);
-    this.#sweep = setInterval(() => this.#sweepRevocations(), SWEEP_MS).unref();
-    this.#sweepRevocations();
+    this.#sweep = setInterval(() => this.#revocations.sweep(), SWEEP_MS).unref();
+    this.#revocations.sweep();
     return this.#addresses(ports, this.#grpc.port);
   }
 
@@ -152,7 +161,7 @@ export class ParleyNode {
     await this.#gateway?.calls.drain(Math.min(DRAIN_MS, this.#parts.config.drainDeadlineMs / 2));
     await Promise.all([this.#grpc?.stop(), this.#gateway?.calls.stop()]);
     await this.#store?.calls.stop();
-    await this.#tasks.stop();
+    await this.#revocations.stop();
     await this.#accounts?.stop();
     await Promise.all([this.#store?.worker.terminate(), this.#endGateway()]);
     this.#data?.release();
@@ -232,7 +241,10 @@ export class ParleyNode {
     const main = new MessageChannel();
     serveCalls(
       main.port1,
-      mainCalls(identity, () => this.#page.text()),
+      mainCalls(identity, {
+        metricsPage: () => this.#page.text(),
+        connectStore: (port) => this.#connectStore(port),
+      }),
       log,
     );
     const options: GatewayThreadOptions = {
@@ -269,7 +281,14 @@ export class ParleyNode {
   async #startGrpc(cluster: Cluster): Promise<GrpcFront> {
     const { config, log } = this.#parts;
     const { identity } = this.#accountsStarted();
-    return grpcFront({ config, log, cluster, identity, port: await this.#newLink() });
+    return grpcFront({
+      config,
+      log,
+      cluster,
+      identity,
+      port: await this.#newLink(),
+      connectStore: (port) => this.#connectStore(port),
+    });
   }
 
   #addresses(ports: GatewayPorts, grpcPort: number): Addresses {
@@ -286,8 +305,12 @@ export class ParleyNode {
   /** A fresh Link to the store: the end that the caller keeps. */
   async #newLink(): Promise<MessagePort> {
     const { port1, port2 } = new MessageChannel();
-    await this.#store?.calls.connect(transferred(port2));
+    await this.#connectStore(port2);
     return port1;
+  }
+
+  async #connectStore(port: MessagePort): Promise<void> {
+    await this.#store?.calls.connect(transferred(port));
   }
 
   #spawn(name: string, workerData: object, transferList: Transferable[]): Worker {
@@ -312,42 +335,11 @@ export class ParleyNode {
     invariant(accounts !== undefined, 'node.accounts-started');
     return accounts;
   }
-
-  // ---- revocations: tokens are refused at once, sockets close by the account log (DESIGN §5)
-
-  #revoked(revocations: readonly Revocation[]): void {
-    this.#tasks.run('refuse tokens', async () => this.#gateway?.calls.revoked(revocations));
-    this.#sweepRevocations();
-  }
-
-  /** Appends to the account logs what they may not hold yet; repeats are harmless. */
-  #sweepRevocations(): void {
-    if (this.#isSweeping || this.#isStopping || this.#grpc === undefined) return;
-    this.#isSweeping = true;
-    this.#tasks.run('announce revocations', async () => {
-      try {
-        await this.#announce();
-      } finally {
-        this.#isSweeping = false;
-      }
-    });
-  }
-
-  async #announce(): Promise<void> {
-    const { identity } = this.#accountsStarted();
-    const link = this.#grpc?.link;
-    const pending = await identity.pendingRevocations(REVOCATIONS_PER_SWEEP);
-    if (link === undefined || pending.length === 0) return;
-    const announced = await Promise.all(pending.map((revocation) => append(link, revocation)));
-    await identity.markAnnounced(announced.filter((id) => id !== undefined));
-  }
 }
 
-/** Resolves with the session when its account log holds the revocation, else with undefined. */
-function append(
-  link: StoreLink,
-  { userId, sessionId }: Revocation,
-): Promise<SessionId | undefined> {
+/** Whether its account log holds the revocation: connections end by it too (DESIGN §5). */
+function append(link: StoreLink | undefined, { userId, sessionId }: Revocation): Promise<boolean> {
+  if (link === undefined) return Promise.resolve(false);
   const user = decodeId('usr', userId);
   const session = decodeId('ses', sessionId);
   invariant(user !== undefined && session !== undefined, 'node.revocation-has-ids');
@@ -359,17 +351,15 @@ function append(
     session,
   });
   return new Promise((done) =>
-    link.command(command, (outcome) =>
-      done(outcome instanceof ParleyError ? undefined : sessionId),
-    ),
+    link.command(command, (outcome) => done(!(outcome instanceof ParleyError))),
   );
 }
 
-/** What gateways call on the main thread: the accounts, and the page of metrics. */
-function mainCalls(identity: IdentityService, metricsPage: () => Promise<string>): object {
+/** What gateways call on the main thread: the accounts, and what the node itself has for them. */
+function mainCalls(identity: IdentityService, own: Omit<MainCalls, keyof IdentityService>): object {
   return new Proxy(identity, {
     get: (target, name) => {
-      if (name === 'metricsPage') return metricsPage;
+      if (Object.hasOwn(own, name)) return Reflect.get(own, name) as unknown;
       const member: unknown = Reflect.get(target, name);
       return typeof member === 'function'
         ? (...args: unknown[]) => Reflect.apply(member, target, args) as unknown

@@ -6,7 +6,7 @@
  */
 import { writeU53 } from '../../core/bytes.ts';
 import type { ParleyError } from '../../core/errors.ts';
-import type { Link } from '../../core/link.ts';
+import { LINK_QUEUE_BYTES_MAX, type Link } from '../../core/link.ts';
 import { encodeError, type Refusal } from '../../core/link-payload.ts';
 import type { Logger } from '../../core/observe.ts';
 import { QUERY_HEADER_BYTES } from '../../core/query.ts';
@@ -30,6 +30,8 @@ import { REFUSED } from './refusals.ts';
 
 /** Queries of one Link that are being answered; more are refused. */
 export const QUERIES_PER_LINK_MAX = 4096;
+/** Answers are refused beyond this much under way: pages may be large, and a Link that overruns ends. */
+export const RESULT_BYTES_MAX: number = LINK_QUEUE_BYTES_MAX / 2;
 
 const ROUTE_BYTES = 20;
 const ALL_THERE_ARE = 1;
@@ -212,7 +214,13 @@ export class GatewayLink implements Outlet, Answerer {
     };
     return {
       result: (payload, position) => {
-        if (once()) this.out.write({ kind: RECORD.result, request, position }, payload);
+        if (!once()) return;
+        if (this.#parts.link.bytesUnderWay <= RESULT_BYTES_MAX)
+          this.out.write({ kind: RECORD.result, request, position }, payload);
+        else {
+          this.queriesRefused++;
+          this.refused(request, REFUSED.queries);
+        }
       },
       error: (error) => {
         if (once()) this.refused(request, error);

@@ -2,6 +2,7 @@
  * broker.v1 for internal services, on grpc-js (CONTRACT §2): Publish, Subscribe, Read, reflection and
  * health. Every call carries an opaque service token with the scope `broker`; Publish also `act_as`.
  */
+import type { EventEmitter } from 'node:events';
 import {
   Server,
   ServerCredentials,
@@ -33,9 +34,12 @@ import {
 import { cannotListen } from '../listening.ts';
 import { publish, type PublishParts } from './publish.ts';
 import type { Subscriptions } from './subscribe.ts';
+import { TokenStreams } from './token-streams.ts';
 
 const MESSAGE_BYTES_MAX = 1024 * 1024;
 const SHUTDOWN_MS = 2000;
+/** A revoked token fails everywhere within 2 s (CONTRACT §7), also where a stream began with it. */
+const TOKENS_CHECKED_MS = 1000;
 const SERVICE_NAME = 'parley.broker.v1.BrokerService';
 
 export interface BrokerServerOptions extends PublishParts {
@@ -56,6 +60,8 @@ export class BrokerServer implements Metered {
   });
   readonly #health = new HealthImplementation({ '': 'SERVING', [SERVICE_NAME]: 'SERVING' });
   #calls = 0;
+  readonly #streams = new TokenStreams((token, needed) => this.#refusal(token, needed));
+  #tokensTimer: NodeJS.Timeout | undefined;
 
   constructor(options: BrokerServerOptions) {
     this.#options = options;
@@ -65,15 +71,9 @@ export class BrokerServer implements Metered {
   async start(): Promise<number> {
     this.#server.addService(BROKER_SERVICE, {
       Publish: (stream: Parameters<typeof publish>[0]) =>
-        this.#admit(stream.metadata, ['broker', 'act_as'], (error) =>
-          error === undefined ? publish(stream, this.#options) : refuseStream(stream, error),
-        ),
+        this.#open(stream, ['broker', 'act_as'], () => publish(stream, this.#options)),
       Subscribe: (stream: Parameters<Subscriptions['open']>[0]) =>
-        this.#admit(stream.metadata, ['broker'], (error) =>
-          error === undefined
-            ? this.#options.subscriptions.open(stream)
-            : refuseStream(stream, error),
-        ),
+        this.#open(stream, ['broker'], () => this.#options.subscriptions.open(stream)),
       Read: (
         call: ServerUnaryCall<Received<ReadRequest>, Fields<ReadResponse>>,
         done: sendUnaryData<Fields<ReadResponse>>,
@@ -82,6 +82,7 @@ export class BrokerServer implements Metered {
           error === undefined ? this.#read(call.request, done) : done(serviceError(error)),
         ),
     });
+    this.#tokensTimer = setInterval(() => void this.#streams.check(), TOKENS_CHECKED_MS).unref();
     this.#health.addToServer(this.#server);
     const definition = loadSync('parley/broker/v1/broker.proto', {
       includeDirs: [this.#options.protoDir],
@@ -114,6 +115,7 @@ export class BrokerServer implements Metered {
   async stop(): Promise<void> {
     this.#health.setStatus('', 'NOT_SERVING');
     this.#health.setStatus(SERVICE_NAME, 'NOT_SERVING');
+    clearInterval(this.#tokensTimer);
     const closed = new Promise<void>((done) => this.#server.tryShutdown(() => done()));
     const late = setTimeout(() => this.#server.forceShutdown(), SHUTDOWN_MS);
     await closed;
@@ -137,31 +139,41 @@ export class BrokerServer implements Metered {
     ];
   }
 
+  #open(
+    stream: EventEmitter & { readonly metadata: Metadata },
+    needed: readonly string[],
+    begin: () => void,
+  ): void {
+    this.#admit(stream.metadata, needed, (error) => {
+      if (error !== undefined) return refuseStream(stream, error);
+      this.#streams.add(stream, tokenOf(stream.metadata), needed);
+      begin();
+    });
+  }
+
   #admit(
     metadata: Metadata,
     needed: readonly string[],
     done: (error: ParleyError | undefined) => void,
   ): void {
     this.#calls++;
-    const [header] = metadata.get('authorization');
-    const token = typeof header === 'string' ? /^Bearer (\S+)$/i.exec(header)?.[1] : undefined;
-    if (token === undefined)
-      return done(
-        new ParleyError('TOKEN_INVALID', 'send metadata authorization: Bearer <service token>'),
+    this.#refusal(tokenOf(metadata), needed).then(done, (error: unknown) => done(refusalOf(error)));
+  }
+
+  /** undefined = the token is live and has the scopes. */
+  async #refusal(token: string, needed: readonly string[]): Promise<ParleyError | undefined> {
+    if (token === '')
+      return new ParleyError(
+        'TOKEN_INVALID',
+        'send metadata authorization: Bearer <service token>',
       );
-    this.#options.scopesOf(token).then(
-      (scopes) => {
-        const missing = needed.find((scope) => !scopes.includes(scope));
-        done(
-          missing === undefined
-            ? undefined
-            : new ParleyError('SCOPE_REQUIRED', `the token lacks the scope ${missing}`, {
-                scope: missing,
-              }),
-        );
-      },
-      (error: unknown) => done(refusalOf(error)),
-    );
+    const scopes = await this.#options.scopesOf(token);
+    const missing = needed.find((scope) => !scopes.includes(scope));
+    return missing === undefined
+      ? undefined
+      : new ParleyError('SCOPE_REQUIRED', `the token lacks the scope ${missing}`, {
+          scope: missing,
+        });
   }
 
   #read(request: Received<ReadRequest>, done: sendUnaryData<Fields<ReadResponse>>): void {
@@ -182,4 +194,12 @@ export class BrokerServer implements Metered {
       done(serviceError(refusalOf(error)));
     }
   }
+}
+
+/** '' = none was given. */
+function tokenOf(metadata: Metadata): string {
+  const [header] = metadata.get('authorization');
+  const [, token = ''] =
+    (typeof header === 'string' ? /^Bearer (\S+)$/i.exec(header) : undefined) ?? [];
+  return token;
 }

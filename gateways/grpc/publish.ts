@@ -42,6 +42,7 @@ export function publish(stream: PublishStream, parts: PublishParts): void {
   // Sends whose users are being looked up, and those behind them, in order.
   const lookups: { proposal: Proposal; isKnown: boolean }[] = [];
   let hasEnded = false;
+  let isRefused = false;
   const release = (): void => {
     let isTaken = !stream.writableNeedDrain;
     while (isTaken && order[0]?.answer !== undefined)
@@ -53,6 +54,7 @@ export function publish(stream: PublishStream, parts: PublishParts): void {
     while (lookups[0]?.isKnown === true) lookups.shift()?.proposal?.();
   };
   stream.on('data', (request: Received<PublishRequest>) => {
+    if (isRefused) return;
     const place: Place = { answer: undefined };
     order.push(place);
     if (order.length >= PUBLISH_IN_FLIGHT) stream.pause();
@@ -72,8 +74,10 @@ export function publish(stream: PublishStream, parts: PublishParts): void {
     hasEnded = true;
     release();
   });
-  // The caller went away: what is under way is committed or not, and he asks again.
-  stream.on('error', () => undefined);
+  // The caller went away, or his token was revoked: what is under way is committed or not.
+  stream.on('error', () => {
+    isRefused = true;
+  });
 }
 
 function one(

@@ -22,6 +22,7 @@ class Script extends EventEmitter {
   readonly reads: { readonly from: number | undefined; readonly answer: Answer }[] = [];
   readonly subscriptions: Subscriptions;
   readonly request: object;
+  cancelled = false;
 
   constructor(conversations: object[]) {
     super();
@@ -128,5 +129,14 @@ describe('a subscription of a service', () => {
     script.unknown();
     script.log(1);
     assert.deepEqual(script.rows, [1]);
+  });
+  it('who left before it began follows nothing', () => {
+    const script = new Script([{ conversationId: encodeId('cnv', RAW) }]);
+    assert.equal(script.subscriptions.count, 1);
+    script.emit('cancelled');
+    assert.equal(script.subscriptions.count, 0);
+    script.cancelled = true;
+    script.subscriptions.open(script as never);
+    assert.equal(script.subscriptions.count, 0);
   });
 });

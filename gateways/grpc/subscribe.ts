@@ -58,6 +58,8 @@ export class Subscriptions {
 
   open(stream: SubscribeStream): void {
     const { request } = stream;
+    // He left while his token was looked up: nothing would ever say so again.
+    if (stream.cancelled) return;
     try {
       if (request instanceof ParleyError) throw request;
       const subscriber = new Subscriber(stream, this.#link, followedOf(request));

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { workerData, type MessagePort } from 'node:worker_threads';
-import { ParleyError } from '../../core/errors.ts';
+import { parseId } from '../../core/ids.ts';
 import type { Logger, MetricSample } from '../../core/observe.ts';
 import { Gateway } from '../../gateways/gateway.ts';
 import { cannotListen } from '../../gateways/listening.ts';
@@ -23,11 +23,11 @@ import type {
   VerificationKeys,
 } from '../../services/identity/contract.ts';
 import { IdentityGateway } from '../identity-port.ts';
-import { MessagePortLink } from '../links/message-port-link.ts';
+import { linkSource } from '../links/link-source.ts';
 import { createLogger, type LogLevel } from '../log.ts';
 import { answerOps } from '../ops-page.ts';
 import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from '../real-time.ts';
-import { callsTo, serveCalls } from '../rpc.ts';
+import { callsTo, serveCalls, transferred } from '../rpc.ts';
 import { LocalVerifier } from '../token-verifier.ts';
 
 export interface GatewayThreadOptions {
@@ -60,6 +60,8 @@ export interface GatewayThreadOptions {
 /** What a gateway asks of the main thread: accounts, and the page of metrics. */
 export interface MainCalls extends IdentityService {
   metricsPage(): Promise<string>;
+  /** Hands the end of a new Link to the store. */
+  connectStore(port: MessagePort): Promise<void>;
 }
 
 export interface GatewayPorts {
@@ -105,7 +107,7 @@ class GatewayThread implements GatewayCalls {
     });
     const identity = new IdentityGateway(this.#main);
     this.#gateway = new Gateway({
-      connectStore: onceLink(options.link),
+      connectStore: linkSource(options.link, (port) => this.#main.connectStore(transferred(port))),
       identity,
       verifier: this.#verifier,
       clock: REAL_CLOCK,
@@ -181,7 +183,14 @@ class GatewayThread implements GatewayCalls {
   }
 
   revoked(revocations: readonly Revocation[]): Promise<void> {
-    for (const revocation of revocations) this.#verifier.revoke(revocation);
+    for (const revocation of revocations) {
+      this.#verifier.revoke(revocation);
+      const { userId, sessionId } = revocation;
+      this.#gateway.revoke(
+        parseId('usr', userId, 'userId'),
+        parseId('ses', sessionId, 'sessionId'),
+      );
+    }
     return Promise.resolve();
   }
 
@@ -276,16 +285,6 @@ function originsOf(url: string): readonly string[] {
   if (!URL.canParse(url)) return [];
   const { protocol, host } = new URL(url);
   return [`${protocol}//${host}`];
-}
-
-/** A port makes one Link. When that is over the store's thread is, and with it the process. */
-function onceLink(port: MessagePort): () => MessagePortLink {
-  let isUsed = false;
-  return () => {
-    if (isUsed) throw new ParleyError('SHARD_UNAVAILABLE', 'the store has ended');
-    isUsed = true;
-    return new MessagePortLink(port);
-  };
 }
 
 // The options are what the main thread put there; a worker has no other caller.

@@ -20,11 +20,14 @@ const REMEMBERED_MAX = 20_000;
 const TOKEN_CHARACTERS_MAX = 2_000;
 /** More revoked sessions than this are kept only until the oldest fall out with their tokens' life. */
 const REVOKED_MAX = 1_000_000;
+/** Anybody can name a key that nobody has. */
+const KEYS_ASKED_MS = 1_000;
 
 export class AccessTokenVerifier {
   readonly #onUnknownKey: () => void;
   #keys: VerificationKeys;
   #publicKeys: ReadonlyMap<string, KeyObject>;
+  #askedAtMs = -Infinity;
   readonly #remembered = new Map<string, AccessClaims>();
   /** Session → time from which none of its tokens can still be alive. */
   readonly #revoked = new Map<string, number>();
@@ -61,7 +64,7 @@ export class AccessTokenVerifier {
 
   /** The claims. Throws TOKEN_INVALID, TOKEN_EXPIRED or SESSION_REVOKED. */
   verify(token: string, nowMs: number): AccessClaims {
-    const claims = this.#remembered.get(token) ?? this.#open(token);
+    const claims = this.#remembered.get(token) ?? this.#open(token, nowMs);
     if (claims.expireTimeMs <= nowMs) {
       this.#remembered.delete(token);
       throw new ParleyError('TOKEN_EXPIRED', 'the access token has expired: refresh it');
@@ -71,8 +74,8 @@ export class AccessTokenVerifier {
     return claims;
   }
 
-  #open(token: string): AccessClaims {
-    const claims = this.#checked(token);
+  #open(token: string, nowMs: number): AccessClaims {
+    const claims = this.#checked(token, nowMs);
     const [oldest] = this.#remembered.keys();
     if (this.#remembered.size >= REMEMBERED_MAX && oldest !== undefined)
       this.#remembered.delete(oldest);
@@ -80,13 +83,13 @@ export class AccessTokenVerifier {
     return claims;
   }
 
-  #checked(token: string): AccessClaims {
+  #checked(token: string, nowMs: number): AccessClaims {
     if (token.length === 0 || token.length > TOKEN_CHARACTERS_MAX) throw invalid();
     const end = token.lastIndexOf('.');
     const { keyId, claims } = parse(token);
     const key = this.#publicKeys.get(keyId);
     if (key === undefined) {
-      this.#onUnknownKey();
+      this.#askForKeys(nowMs);
       throw invalid();
     }
     const signature = Buffer.from(token.slice(end + 1), 'base64url');
@@ -94,6 +97,13 @@ export class AccessTokenVerifier {
     if (claims['iss'] !== this.#keys.issuer || claims['aud'] !== this.#keys.audience)
       throw invalid();
     return claimsOf(claims);
+  }
+
+  #askForKeys(nowMs: number): void {
+    // A clock that was set back must not keep the new keys away.
+    if (Math.abs(nowMs - this.#askedAtMs) < KEYS_ASKED_MS) return;
+    this.#askedAtMs = nowMs;
+    this.#onUnknownKey();
   }
 }
 

@@ -125,6 +125,9 @@ describe('access tokens', () => {
     const token = new AccessTokenIssuer('parley', next.signing).issue(REQUEST);
     refused(() => verifier.verify(token, NOW), 'TOKEN_INVALID');
     assert.equal(asked, 1);
+    for (let ms = 0; ms < 2000; ms++)
+      refused(() => verifier.verify(token, NOW + ms), 'TOKEN_INVALID');
+    assert.equal(asked, 2, 'anybody may name a key: who knows it is asked once a second');
     verifier.setKeys({ ...PAIR.keys, keys: [...PAIR.keys.keys, ...next.keys.keys] });
     assert.equal(verifier.verify(token, NOW).userId, CALLER.userId);
     assert.equal(verifier.verify(ISSUER.issue(REQUEST), NOW).userId, CALLER.userId);
