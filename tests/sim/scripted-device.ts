@@ -392,6 +392,8 @@ export class ScriptedDevice {
     const sequence = count(row['sequence']);
     this.#note(c, row, { reader, from: 'push', at: this.#world.nowMs() });
     if (sequence <= c.cursor) return;
+    // Only what is pushed says so: a page may have been read before a removal that was told since.
+    c.isMember = true;
     if (sequence === c.cursor + 1) {
       this.#keep(c, row);
       c.cursor = sequence;
@@ -406,7 +408,6 @@ export class ScriptedDevice {
     const clientMessageId = text(row['clientMessageId']);
     const sender = text(row['senderUserId']);
     const isMessage = 'message' in object(row['body']);
-    c.isMember = true;
     c.rows.set(sequence, {
       clientMessageId,
       sender,

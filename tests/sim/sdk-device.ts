@@ -62,6 +62,8 @@ export class SdkDevice {
   #lives = 0;
   #connections = 0;
   #hasStarted = false;
+  /** Puts the storage back to what it was; undefined = nobody made a backup yet. */
+  #restore: (() => Promise<void>) | undefined;
 
   constructor(parts: SdkDeviceParts) {
     this.name = parts.name;
@@ -115,11 +117,35 @@ export class SdkDevice {
     return `${phase}, list ${freshness}, unsent ${waiting.join(', ') || 'none'}`;
   }
 
+  /** Starts on what the storage kept; now and then on a backup of an earlier life (case 11). */
   start(): void {
-    const { world, userId, deviceId, token, chance } = this.#parts;
+    const { world, chance } = this.#parts;
+    this.#lives++;
+    const fate = chance.fork(`backup-${this.#lives}`);
     const scope = world.newScope();
     this.#scope = scope;
-    this.#lives++;
+    if (fate.is(0.3)) scope.after(fate.delay(100, 5000), () => void this.backup());
+    const restore = fate.is(0.2) ? this.#restore : undefined;
+    if (restore === undefined) return this.#begin(scope);
+    this.#restore = undefined;
+    restore().then(
+      () => scope.after(0, () => this.#begin(scope)),
+      (error: unknown) => world.broken(`${this.name} was not restored: ${String(error)}`),
+    );
+  }
+
+  /** What the storage holds now is what a later life may begin with. */
+  async backup(): Promise<void> {
+    this.#restore = await this.storage.backup();
+  }
+
+  /** Puts the last backup back. Only while it does not run. */
+  async restore(): Promise<void> {
+    await this.#restore?.();
+  }
+
+  #begin(scope: Scope): void {
+    const { world, userId, deviceId, token, chance } = this.#parts;
     this.#hasStarted = false;
     const client = createClient({
       url: 'http://world',

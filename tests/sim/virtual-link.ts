@@ -92,6 +92,11 @@ export class VirtualLink implements Link {
     this.#stalledUntilMs = this.#scope.worldMs + ms;
   }
 
+  /** As `stall`, for what the other end sends: its credit runs out, and it must say what it dropped. */
+  stallBack(ms: number): void {
+    this.#other?.stall(ms);
+  }
+
   /** The way is gone. Each end hears of it after a while of its own. */
   cut(): void {
     const broken = new ParleyError('SHARD_UNAVAILABLE', 'the link broke');

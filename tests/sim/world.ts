@@ -43,6 +43,7 @@ const REST_EVENTS_MAX = 300_000;
 const RESTART_MS = 400;
 /** A store that ends more often than that will not come up: nothing it says later is of use. */
 const STORE_ENDS_MAX = 100;
+const DAY_MS = 86_400_000;
 const QUIET_MS = 5000;
 const QUIET_MAX_MS = 60_000;
 const LIST_MAX = 200;
@@ -150,6 +151,7 @@ export class World {
     this.node.medium.faults = {};
     for (const gateway of this.gateways) {
       gateway.link?.stall(0);
+      gateway.link?.stallBack(0);
       for (const socket of gateway.sockets) socket.stall(0);
       if (!gateway.isAlive) gateway.start();
     }
@@ -254,8 +256,13 @@ export class World {
       case 'link-cut':
         this.haveLinksBroken = true;
         return chance.pick(this.gateways).link?.cut();
-      case 'link-stall':
-        return chance.pick(this.gateways).link?.stall(chance.between(50, 4000));
+      case 'link-stall': {
+        const { link } = chance.pick(this.gateways);
+        const ms = chance.between(50, 4000);
+        if (!chance.is(0.5)) return link?.stall(ms);
+        this.haveLinksBroken = true;
+        return link?.stallBack(ms);
+      }
       case 'socket-cut':
       case 'socket-silent':
         return chance
@@ -288,7 +295,7 @@ export class World {
         return;
       }
       case 'clock-jump':
-        return node.jump(chance.pick([-3_600_000, -1000, 400, 60_000, 86_400_000]));
+        return node.jump(chance.pick([-3_600_000, -1000, 400, 60_000, 86_400_000, 31 * DAY_MS]));
     }
   }
 
