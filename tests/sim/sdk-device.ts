@@ -49,6 +49,12 @@ export interface Said {
   reason: string;
 }
 
+/** A group that the server has not answered for yet. */
+function isBeingMade(client: Client, id: string): boolean {
+  const info = client.conversation(id).info.get();
+  return info.kind === 'group' && !info.onServer && info.failed === undefined;
+}
+
 export class SdkDevice {
   readonly name: string;
   readonly userId: string;
@@ -100,7 +106,8 @@ export class SdkDevice {
     for (const { conversation, outcome } of this.said)
       if (outcome === 'failed') failed.set(conversation, (failed.get(conversation) ?? 0) + 1);
     return (
-      freshness === 'live' && rows.every(({ id, waiting }) => waiting <= (failed.get(id) ?? 0))
+      freshness === 'live' &&
+      rows.every(({ id, waiting }) => waiting <= (failed.get(id) ?? 0) && !isBeingMade(client, id))
     );
   }
 
@@ -242,6 +249,8 @@ export class SdkDevice {
     if (said.outcome === 'failed') return;
     said.outcome = 'failed';
     said.reason = reason;
+    // Restored, and out of the conversation since: it may stand there or not.
+    if (reason === 'COMMIT_UNKNOWN') return;
     const op = `${this.name}/${said.key}`;
     this.#parts.world.events.push({ is: 'refused', at: this.#parts.world.nowMs(), op, reason });
   }

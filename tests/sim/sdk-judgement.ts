@@ -7,6 +7,7 @@ const PAGES_MAX = 100;
 const PAUSE_MS = 50;
 /** Refusals that the random talk of a world may earn. */
 const EXPECTED: ReadonlySet<string> = new Set([
+  'COMMIT_UNKNOWN',
   'NOT_A_MEMBER',
   'ROLE_REQUIRED',
   'CONVERSATION_UNKNOWN',

@@ -145,6 +145,9 @@ export class Engine implements Core {
       call: (method, request) => this.call(method, request),
       sync: () => this.#sync,
       entry: (key) => this.outbox.machine.entry(key),
+      seen: (row) => {
+        if (row.senderUserId === this.me()) this.outbox.appeared(row);
+      },
     });
     this.connection.state.subscribe(() => this.#views.listsChanged());
   }

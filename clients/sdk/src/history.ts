@@ -1,6 +1,6 @@
 /** Messages of the past: from the device, from the server, and both compared by key. */
 import type { Key } from './client-interface.ts';
-import type { ConversationId, ListMessagesAnswer, Message, Sequence } from './contract.ts';
+import type { ConversationId, ListMessagesAnswer, LogRow, Message, Sequence } from './contract.ts';
 import type { PageRequest } from './core.ts';
 import { coversOf } from './covers.ts';
 import { ClientError } from './errors.ts';
@@ -19,6 +19,14 @@ export interface HistoryHooks {
   call<T>(method: string, request: unknown): Promise<T>;
   sync(): Sync;
   entry(key: Key): OutboxEntry | undefined;
+  /** A row that may be one of this user's sends. */
+  seen(row: LogRow): void;
+}
+
+interface RowsAnswer {
+  readonly rows?: readonly LogRow[];
+  readonly cursor?: { readonly epoch: number; readonly sequence: Sequence };
+  readonly head?: Sequence;
 }
 
 export class History {
@@ -68,15 +76,33 @@ export class History {
     await this.#hooks.sync().syncOne(id);
     const entries = keys.flatMap((key) => this.#hooks.entry(key) ?? []);
     const sinceMs = Math.min(...entries.map((entry) => entry.queuedTimeMs)) - CLOCK_SLACK_MS;
+    const left = (): OutboxEntry[] => keys.flatMap((key) => this.#hooks.entry(key) ?? []);
     let before: Sequence | undefined;
     for (let page = 0; page < RECOVERY_PAGES_MAX; page++) {
-      if (!keys.some((key) => this.#hooks.entry(key) !== undefined)) return;
+      if (left().length === 0) return;
       const limit = RECOVERY_PAGE_ROWS;
       const answer = await this.readPage(id, before === undefined ? { limit } : { limit, before });
       const oldest = answer.messages?.[0];
-      if (oldest === undefined || (oldest.timeMs ?? 0) < sinceMs) return;
-      if ((answer.messages?.length ?? 0) < limit) return;
-      before = oldest.sequence;
+      before = oldest?.sequence ?? before;
+      if (oldest === undefined || (oldest.timeMs ?? 0) < sinceMs) break;
+      if ((answer.messages?.length ?? 0) < limit) break;
+    }
+    // Pages hold messages alone; edits and deletes stand in rows of their own.
+    if (left().some(({ action }) => action.is !== 'message')) await this.#readRows(id, before ?? 1);
+  }
+
+  async #readRows(id: ConversationId, from: Sequence): Promise<void> {
+    const log = this.#hooks.sync().machine.logs.get(id);
+    let cursor = { epoch: log?.epoch ?? 0, sequence: Math.max(from, log?.first ?? 1) - 1 };
+    for (let page = 0; page < RECOVERY_PAGES_MAX; page++) {
+      const answer = await this.#hooks.call<RowsAnswer>('Messages.ListRows', {
+        conversationId: id,
+        cursor,
+        limit: RECOVERY_PAGE_ROWS,
+      });
+      for (const row of answer.rows ?? []) this.#hooks.seen(row);
+      cursor = answer.cursor ?? cursor;
+      if (cursor.sequence >= (answer.head ?? 0)) return;
     }
   }
 }

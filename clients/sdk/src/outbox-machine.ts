@@ -57,7 +57,7 @@ export type OutboxEvent =
       readonly freshOutboxId: string;
     }
   /** The server shows this user nothing of it any more, so nothing can be compared. */
-  | { readonly is: 'hidden'; readonly conversationId: ConversationId; readonly reason: Reason }
+  | { readonly is: 'hidden'; readonly conversationId: ConversationId }
   | { readonly is: 'tick' };
 
 export interface SettledSend {
@@ -189,7 +189,7 @@ export class OutboxMachine {
       case 'recovered':
         return this.#recovered(event);
       case 'hidden':
-        return this.#hidden(event.conversationId, event.reason);
+        return this.#hidden(event.conversationId);
       case 'tick':
         return this.#tick(moment);
     }
@@ -390,7 +390,9 @@ export class OutboxMachine {
   }
 
   /** Numbers are kept: what stands on the server settles by key when a later retry may look again. */
-  #hidden(conversationId: ConversationId, reason: Reason): OutboxLane {
+  #hidden(conversationId: ConversationId): OutboxLane {
+    // Nobody can say whether they were accepted before.
+    const reason = 'COMMIT_UNKNOWN';
     const lane = this.#lane(conversationId);
     lane.needsRecovery = false;
     lane.isRecovering = false;

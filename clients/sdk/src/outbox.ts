@@ -240,9 +240,9 @@ export class Outbox {
           freshOutboxId: newUuid((count) => this.#host.randomBytes(count)),
         }),
       (error: unknown) => {
-        const reason = reasonOf(error);
         // Else the connection went: it is asked for again on the next.
-        if (REASONS[reason].retry === 'never') this.#step({ is: 'hidden', conversationId, reason });
+        if (REASONS[reasonOf(error)].retry === 'never')
+          this.#step({ is: 'hidden', conversationId });
       },
     );
   }

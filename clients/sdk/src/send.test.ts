@@ -265,6 +265,28 @@ describe('sending', () => {
     assert.notEqual(rows[4]?.outboxId, rows[0]?.outboxId);
   });
 
+  it('an edit that was accepted long ago settles by its row: pages of messages do not hold it (S5)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const direct = ana.client.direct(BO);
+    const first = direct.send(say('one'));
+    await world.advance(300);
+    // Accepted, and neither the answer nor the row is heard.
+    world.server.onFrame = (frame) =>
+      frame.commit === undefined && frame.rows === undefined ? [frame] : [];
+    const edit = direct.edit(first.key, say('one, changed'));
+    await world.advance(300);
+    const rows = (): number => world.server.direct(ANA, BO).rows.length;
+    assert.equal(rows(), 2);
+    // So many were accepted since that the window has forgotten it.
+    world.server.onRequest = (frame) =>
+      frame.send?.clientMessageId === edit.key ? { error: { reason: 'TOO_OLD' } } : undefined;
+    world.server.cut();
+    await world.advance(10_000);
+    assert.equal(rows(), 2);
+    assert.equal((await edit.accepted).sequence, 2);
+  });
+
   it('after 24 h in the queue it is FAILED; retry sends one copy (S6, CLIENT §4 7)', async () => {
     const world = new World();
     const ana = await world.started(ANA);

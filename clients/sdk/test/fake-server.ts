@@ -400,6 +400,8 @@ export class FakeConnection implements TransportConnection {
         return this.#list(Number(request['pageToken'] ?? 0), Number(request['pageSize'] ?? 50));
       case 'Sync.SyncConversation':
         return conversation && this.#sync(conversation, request);
+      case 'Messages.ListRows':
+        return conversation && this.#listRows(conversation, request);
       case 'Messages.List':
         return conversation && this.#page(conversation, request);
       case 'Conversations.Get':
@@ -432,6 +434,13 @@ export class FakeConnection implements TransportConnection {
       default:
         return undefined;
     }
+  }
+
+  #listRows(conversation: FakeConversation, request: Record<string, unknown>): object {
+    const after = (request['cursor'] as Cursor | undefined)?.sequence ?? 0;
+    const rows = conversation.rows.slice(after, after + Number(request['limit'] ?? 50));
+    const sequence = rows.at(-1)?.sequence ?? after;
+    return { rows, cursor: { epoch: conversation.epoch, sequence }, head: conversation.head };
   }
 
   #list(from: number, size: number): object {
