@@ -45,9 +45,12 @@ export async function openDesk(
     if (protocol !== 'data:' && protocol !== 'blob:' && host !== new URL(proxy.url).host)
       trespasses.push(`asked ${request.url()}`);
   });
+  await context.exposeFunction('noteRefusal', (what: string) => trespasses.push(what));
   await context.addInitScript(() =>
-    addEventListener('securitypolicyviolation', (e) =>
-      console.error(`refused by the policy: ${e.violatedDirective} ${e.blockedURI}`),
+    addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+      (window as unknown as { noteRefusal(what: string): void }).noteRefusal(
+        `refused by the policy: ${violatedDirective} ${blockedURI}`,
+      ),
     ),
   );
   context.on('console', (line) => {

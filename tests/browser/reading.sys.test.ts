@@ -65,6 +65,34 @@ describe('reading in a browser', () => {
     await boPage.setViewportSize({ width: 1200, height: 800 });
   });
 
+  it('names of 100 letters are cut at 320 px, in rows, lists and dialogs; what they say stays in view', async () => {
+    const name =
+      'Cyrus the Cartographer of all Northern Isles and of what lies beyond them '.repeat(2);
+    const desk = await openDesk(browser, () => server.url);
+    const longName = newName('long');
+    const page = await signUp(desk, longName, name.slice(0, 100));
+    await boPage.setViewportSize({ width: 320, height: 640 });
+    await boPage.getByRole('button', { name: 'Back to conversations' }).click();
+    await boPage.getByRole('button', { name: 'New conversation' }).first().click();
+    await boPage.getByRole('searchbox', { name: 'People', exact: true }).fill(longName);
+    await boPage.locator('.person.pick').first().click();
+    assert.deepEqual(await outOfView(boPage), [], 'picked');
+    await boPage.getByLabel(/^Group name/).fill('Long names');
+    await boPage.getByRole('button', { name: /^Make the group/ }).click();
+    await send(boPage, 'who is here?');
+    await openListed(page, 'Long names');
+    await send(page, 'בסדר');
+    await until(boPage, (rows) => rows.at(-1)?.text === 'בסדר');
+    assert.deepEqual(await outOfView(boPage), [], 'rows');
+    await boPage.getByRole('button', { name: 'Members and details' }).click();
+    await boPage.locator('[data-member]').nth(1).waitFor();
+    assert.deepEqual(await outOfView(boPage), [], 'members');
+    await boPage.keyboard.press('Escape');
+    await boPage.setViewportSize({ width: 1200, height: 800 });
+    await openListed(boPage, 'Ruiz');
+    await closeDesk(desk);
+  });
+
   it('Hebrew, English, digits and overrides leave the margin where it is (case 35)', async () => {
     await send(anaPage, 'plain');
     await send(anaPage, 'שלום world 123, עוד 45.6');
@@ -179,6 +207,20 @@ describe('reading in a browser', () => {
     assert.deepEqual(trespasses, []);
   });
 });
+
+/** What reaches beyond the window's sides, though nobody can scroll there. */
+function outOfView(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    await Promise.all(document.getAnimations().map((each) => each.finished));
+    const inside = 'dialog[open] button, dialog[open] input, .row .words, .row .text, .head *';
+    return [...document.querySelectorAll(inside)].flatMap((node) => {
+      const { left, right, width } = node.getBoundingClientRect();
+      return width > 0 && (left < -1 || right > innerWidth + 1)
+        ? [`${node.className} ${node.textContent?.slice(0, 20)} ${left}–${right}`]
+        : [];
+    });
+  });
+}
 
 const WHEELS_MAX = 500;
 

@@ -72,7 +72,7 @@ describe('sending in a browser', () => {
     await anaPage.evaluate(() => {
       const row = [...document.querySelectorAll<HTMLElement>('.row.mine')].at(-1);
       const words = row?.querySelector('.text')?.firstChild;
-      if (row === undefined || words == null) throw new Error('no row');
+      if (row === undefined || words === undefined || words === null) throw new Error('no row');
       row.focus();
       getSelection()?.setBaseAndExtent(words, 0, words, 'chosen'.length);
       (window as unknown as { chosen: HTMLElement }).chosen = row;

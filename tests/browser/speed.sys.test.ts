@@ -14,6 +14,7 @@ import {
   newName,
   openDesk,
   openListed,
+  signIn,
   signUp,
   texts,
   trespasses,
@@ -61,15 +62,19 @@ describe('speed in a browser', function () {
     const anas = await logIn(server.url, anaName);
     bo = await logIn(server.url, boName);
     to = `direct:${anas.userId}`;
-    page = ana.context.pages()[0] ?? page;
-    // The history was there before this browser: it holds none of it.
-    await page.goto('about:blank');
+    await closeDesk(ana);
     await Promise.all(
       Array.from({ length: AT_ONCE }, async (_, lane) => {
         for (let i = lane; i < ROWS; i += AT_ONCE)
           await sendMessage(bo, to, { text: { body: `row ${i}${' and so on'.repeat(i % 12)}` } });
       }),
     );
+    const reader = await openDesk(browser, () => server.url);
+    await readToTheEnd(await signIn(reader, anaName));
+    await closeDesk(reader);
+    // A browser that holds nothing of what was read.
+    ana = await openDesk(browser, () => server.url);
+    page = await signIn(ana, anaName);
   });
 
   after(async () => {
@@ -79,15 +84,12 @@ describe('speed in a browser', function () {
   });
 
   it('10,000 rows: opened at once, scrolled to the first one, no task above 200 ms, at most 120 rows', async () => {
-    await page.goto('/');
     await page.locator('.list-row').first().waitFor();
     await watch(page);
     const opened = Date.now();
     await openListed(page, 'Bo Loud');
     await page.locator('.row[data-key]').first().waitFor();
     const firstMs = Date.now() - opened;
-    // Never read, so it opens at its first row.
-    await page.locator('.jump').click();
     await until(page, (rows) => rows.at(-1)?.sequence === ROWS);
     await flickToBeginning(page);
     const seen = await look(page);
@@ -126,6 +128,14 @@ describe('speed in a browser', function () {
     assert.deepEqual(trespasses, []);
   });
 });
+
+/** It was never read, so it opens at its first row. */
+async function readToTheEnd(page: Page): Promise<void> {
+  await openListed(page, 'Bo Loud');
+  await page.locator('.jump').click();
+  await until(page, (rows) => rows.at(-1)?.sequence === ROWS);
+  await page.locator('.list-row .badge').waitFor({ state: 'detached' });
+}
 
 function check({ longestMs, tasks, rows, elements }: Seen): void {
   assert.ok(longestMs <= TASK_MS_MAX, `a task of ${longestMs.toFixed(0)} ms among ${tasks}`);
