@@ -26,6 +26,7 @@ const FRAMES = 100_000;
 /** Frames until the server's memory has its working size. */
 const WARM_UP = 40_000;
 const GROWTH_MIB_MAX = 64;
+const REQUESTS = 3000;
 
 for (const format of SOCKETS) {
   describe(`bad frames over ${format}`, () => {
@@ -267,6 +268,26 @@ describe('a server among bad clients', function () {
     assert.equal((await calm.do('Users.Get', { userId: 'me' })).userId, anna.userId);
     for (const socket of mute) socket.destroy();
   });
+});
+
+describe('random requests over HTTP', () => {
+  const server = sharedServer();
+
+  it('3,000 of them are answered, none with a fault of the server, and nothing is appended', async () => {
+    const { url } = server();
+    const [anna, ben, ...others] = await people(url, 6);
+    assert.ok(anna !== undefined && ben !== undefined);
+    const owner = await speaker(url, anna, 'rest');
+    const { conversationId, head } = await owner.group([ben]);
+    const frames = new RandomFrames(conversationId, encodeId('usr', newRawId(1)));
+    const faults = await Promise.all(
+      others.map((one) => frames.ask(url, one.accessToken, REQUESTS / others.length)),
+    );
+    assert.deepEqual(faults.flat(), []);
+    for (const reason of ['UNKNOWN_FIELD', 'BAD_FIELD', 'BAD_ID', 'BAD_TEXT', 'BAD_CURSOR'])
+      assert.ok(frames.reasons.has(reason), `${reason} was not among the answers`);
+    assert.equal((await owner.do('Conversations.Get', { conversationId })).head, head);
+  }).timeout(30_000);
 });
 
 describe('a server that is told nonsense', function () {

@@ -6,7 +6,8 @@ import { codecOf } from '../../../proto/codec.ts';
 import { ClientFrameSchema } from '../../../proto/gen/parley/client/v1/session_pb.ts';
 import { methodNamed } from '../../../gateways/methods.ts';
 import { delimited } from '../../../gateways/wire.ts';
-import { connect } from './carriers.ts';
+import type { MethodName } from '../../../gateways/session/method-names.ts';
+import { connect, restCall, type RestAnswer } from './carriers.ts';
 
 type Json = Record<string, unknown>;
 
@@ -57,6 +58,28 @@ export class RandomFrames {
     return told;
   }
 
+  /** The same requests over HTTP; hands back the answers that tell of a fault of the server. */
+  async ask(url: string, token: string, count: number): Promise<readonly RestAnswer[]> {
+    const faults: RestAnswer[] = [];
+    for (let i = 0; i < count; i++) {
+      const frame = structuredClone(this.#pick(this.#seeds));
+      const call = (frame['call'] ?? {
+        method: 'Messages.Send',
+        request: frame['send'] ?? {},
+      }) as Json;
+      const request = call['request'] as Json;
+      for (let spoilt = this.#below(3); spoilt >= 0 && Object.keys(request).length > 0; spoilt--)
+        this.#spoil(request);
+      const method = call['method'] as MethodName;
+      const answer = await restCall(url, { method, fields: request, token }).catch(inNoUrl);
+      if (answer === undefined) continue;
+      this.reasons.add(String(answer.body['reason'] ?? 'done'));
+      if (answer.status >= 500 && answer.body['reason'] !== 'PROTOCOL_UNSUPPORTED')
+        faults.push(answer);
+    }
+    return faults;
+  }
+
   #json(): string {
     const frame = structuredClone(this.#pick(this.#seeds));
     for (let i = this.#below(3); i >= 0; i--) this.#spoil(frame);
@@ -100,6 +123,11 @@ export class RandomFrames {
 export function residentMiB(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024);
+}
+
+/** A lone surrogate cannot be written into a path. */
+function inNoUrl(error: unknown): undefined {
+  if (!(error instanceof URIError)) throw error;
 }
 
 function protoFrame(frame: Json): object {
