@@ -19,6 +19,8 @@ import { NOWHERE, type Position } from './sync-token.ts';
 export interface ChangedConversation {
   readonly conversation: Uint8Array;
   readonly timeMs: number;
+  /** It came into the directory since: whoever connected meanwhile may not have been told. */
+  readonly isJoined: boolean;
 }
 
 export interface Changes {
@@ -46,7 +48,10 @@ export function* changesSince(
     caller,
     request: { sinceAccountSequence: since.accountSequence },
   });
-  const questions = shardQuestions(directory, since, surroundings.shardCount);
+  const joined = new Set(
+    since.accountSequence === 0 ? [] : idsOf(directory.joined).map((raw) => encodeId('cnv', raw)),
+  );
+  const questions = shardQuestions(directory, { since, joined }, surroundings.shardCount);
   const left = since === NOWHERE ? [] : idsOf(directory.left);
   const indexes: number[] = [];
   const changed: ChangedConversation[] = [];
@@ -63,7 +68,11 @@ export function* changesSince(
       const asked = shard.askedAtIndex;
       indexes[shard.shard] = before === undefined ? asked : Math.min(before, asked);
       for (const [i, conversation] of idsOf(shard.changed).entries())
-        changed.push({ conversation, timeMs: shard.changeTimeMs[i] ?? 0 });
+        changed.push({
+          conversation,
+          timeMs: shard.changeTimeMs[i] ?? 0,
+          isJoined: joined.size > 0 && joined.has(encodeId('cnv', conversation)),
+        });
     }
   }
   changed.sort(newestFirst);
@@ -80,7 +89,7 @@ export function* changesSince(
 /** Conversations as the caller sees them; those he sees no more are left out. */
 export function* viewsOf(
   caller: Caller,
-  conversations: readonly ChangedConversation[],
+  conversations: readonly Pick<ChangedConversation, 'conversation'>[],
   messages: { readonly each: number; readonly of: number },
 ): Routine<Views> {
   if (conversations.length === 0) return { conversations: [], recent: [] };
@@ -102,7 +111,7 @@ export function* stillLeft(caller: Caller, left: readonly Uint8Array[]): Routine
   const gone: string[] = [];
   for (let at = 0; at < left.length; at += VIEWS_MAX) {
     const asked = left.slice(at, at + VIEWS_MAX);
-    const entries = asked.map((conversation) => ({ conversation, timeMs: 0 }));
+    const entries = asked.map((conversation) => ({ conversation }));
     const { conversations } = yield* viewsOf(caller, entries, { each: 0, of: 0 });
     const open = new Set(conversations.map(({ conversationId }) => conversationId));
     for (const raw of asked) if (!open.has(encodeId('cnv', raw))) gone.push(encodeId('cnv', raw));
@@ -111,7 +120,10 @@ export function* stillLeft(caller: Caller, left: readonly Uint8Array[]): Routine
 }
 
 /** Newest first; equal times by id, so that pages neither overlap nor leave holes. */
-export function newestFirst(a: ChangedConversation, b: ChangedConversation): number {
+export function newestFirst(
+  a: Pick<ChangedConversation, 'conversation' | 'timeMs'>,
+  b: Pick<ChangedConversation, 'conversation' | 'timeMs'>,
+): number {
   return a.timeMs === b.timeMs ? compareBytes(a.conversation, b.conversation) : b.timeMs - a.timeMs;
 }
 
@@ -124,12 +136,9 @@ interface ShardQuestion {
 /** One question a shard; conversations joined since count as changed, whatever the shard's index. */
 function shardQuestions(
   directory: Plain<DirectoryAnswer>,
-  since: Position,
+  { since, joined }: { readonly since: Position; readonly joined: ReadonlySet<string> },
   shardCount: number,
 ): ShardQuestion[] {
-  const joined = new Set(
-    since.accountSequence === 0 ? [] : idsOf(directory.joined).map((raw) => encodeId('cnv', raw)),
-  );
   const known = new Map<number, Uint8Array[]>();
   const fresh = new Map<number, Uint8Array[]>();
   for (const raw of idsOf(directory.open)) {

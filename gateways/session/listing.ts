@@ -43,7 +43,7 @@ const MESSAGES_MAX = 50;
 
 interface Page {
   readonly position: Position;
-  readonly last: ChangedConversation;
+  readonly last: Pick<ChangedConversation, 'conversation' | 'timeMs'>;
 }
 
 export function* listConversations(

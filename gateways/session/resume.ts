@@ -87,12 +87,14 @@ export function* verify(
   from: { readonly since: Position; readonly isTrusted: boolean },
 ): Routine<Position> {
   const changes = yield* changesSince(caller, surroundings, from.since);
-  const missed = changes.changed.filter(
-    ({ conversation, timeMs }) => !from.isTrusted || timeMs > surroundings.lastSeenMs(conversation),
-  );
-  // The check repeats what left the directory: clients drop what they no longer have.
+  const isMissed = ({ conversation, timeMs }: ChangedConversation): boolean =>
+    !from.isTrusted || timeMs > surroundings.lastSeenMs(conversation);
+  const told = changes.changed.filter((entry) => entry.isJoined || isMissed(entry));
+  const missed = told.filter(isMissed);
+  // The check repeats what left the directory and what came into it: a courier that was late may
+  // have brought a join behind the listing of who connected in between.
   yield* pushLeft(sink, caller, changes.left);
-  yield* pushViews(sink, caller, missed);
+  yield* pushViews(sink, caller, told);
   for (const entry of missed)
     sink.push({
       gap: {

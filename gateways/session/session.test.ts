@@ -712,6 +712,22 @@ describe('session: resume', () => {
     assert.ok(listed?.is === 'result');
     assert.deepEqual((listed.response as { removed: string[] }).removed, [goneId]);
   });
+  it('a join that a courier brought late is told by the check, whatever passed by since', () => {
+    const script = new ScriptedSession({ pingIntervalMs: 1e9 }, callerOf(newRawId(1), 1e9));
+    script.live({ resume: { syncToken: resumeToken(script) } });
+    script.running[0]?.answer(directory([]));
+    script.frames.length = 0;
+    // Its rows go through this gateway to others of the same group.
+    script.seen.set(ID, 9);
+    script.pass(301_000);
+    script.running[0]?.answer(directory([CONVERSATION], { joined: CONVERSATION }));
+    script.running[0]?.answer(changed(60));
+    script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
+    assert.deepEqual(
+      kinds(script).filter((kind) => kind !== 'token'),
+      ['conversations'],
+    );
+  });
   it('that cannot be finished ends the connection, which resumes elsewhere', () => {
     const script = new ScriptedSession();
     script.live({ resume: { syncToken: resumeToken(script) } });

@@ -52,7 +52,8 @@ export interface Said {
 /** A group that the server has not answered for yet. */
 function isBeingMade(client: Client, id: string): boolean {
   const info = client.conversation(id).info.get();
-  return info.kind === 'group' && !info.onServer && info.failed === undefined;
+  const isMine = info.kind === 'group' && info.role !== undefined;
+  return isMine && !info.onServer && info.failed === undefined;
 }
 
 export class SdkDevice {
