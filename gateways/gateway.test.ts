@@ -216,6 +216,19 @@ describe('gateway', () => {
     await until(() => String(bob.batches.at(-1)).includes('pong'));
   });
 
+  it('sign-ins over a connection have the rate that requests over HTTP have (case 57)', async () => {
+    running = runGateway({ requestRate: 10 });
+    const socket = await connect(running.identity.person('ann'));
+    const request = { username: 'ann', password: 'a guess at it' };
+    for (let id = 10; id < 22; id++) socket.tell({ id, call: { method: 'Auth.LogIn', request } });
+    await until(() => socket.batches.join('').includes('"id":21'));
+    const told = socket.batches.join('');
+    assert.equal(told.split('RATE_LIMITED').length - 1, 2);
+    assert.match(told, /"retryAfterMs":[1-9]/);
+    socket.tell({ id: 30, call: { method: 'Sync.ListConversations', request: {} } });
+    await until(() => socket.batches.join('').includes('"id":30,"result"'));
+  });
+
   it('a message whose id is a trap ends its own connection alone (case 21)', async () => {
     running = runGateway();
     const socket = new MemorySocket('json');

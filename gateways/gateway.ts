@@ -109,6 +109,8 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
       users: this.users,
       identity: options.identity,
       log: options.log,
+      clock: options.clock,
+      authRate: options.limits.requestRate,
     });
     this.surroundings = this.#surroundings();
   }

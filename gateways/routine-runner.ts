@@ -4,12 +4,14 @@
  */
 import { BoundedQueue } from '../core/bounded-queue.ts';
 import { ParleyError, toParleyError } from '../core/errors.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/observe.ts';
 import type { KnownUsers } from './known-users.ts';
 import { queryNamed } from './methods.ts';
 import type { IdentityPort } from './ports.ts';
 import type { IdentityMethod } from './session/method-names.ts';
 import type { Ask, Routine } from './session/routine.ts';
+import { RequestRate } from './rest/rate.ts';
 import type { StoreLink } from './store-link.ts';
 
 export interface RoutineRunnerOptions {
@@ -17,6 +19,9 @@ export interface RoutineRunnerOptions {
   readonly users: KnownUsers;
   readonly identity: IdentityPort;
   readonly log: Logger;
+  readonly clock: Clock;
+  /** Calls of Auth a minute, per user or, before anybody is known, per address: most cost a password hash. */
+  readonly authRate: number;
 }
 
 type Outcome = (outcome: unknown) => void;
@@ -42,10 +47,12 @@ const WAITING_MAX = 131_072;
 export class RoutineRunner {
   readonly #options: RoutineRunnerOptions;
   readonly #waiting = new BoundedQueue<Started>(WAITING_MAX);
+  readonly #authRate: RequestRate;
   #running = 0;
 
   constructor(options: RoutineRunnerOptions) {
     this.#options = options;
+    this.#authRate = new RequestRate(options.authRate);
   }
 
   /** `done` gets the routine's result or a ParleyError, exactly once. */
@@ -123,6 +130,8 @@ export class RoutineRunner {
         return users.unknown(ask.users, done);
       case 'identity': {
         const { caller } = ask;
+        const limited = this.#limited(ask.method, caller?.userId ?? `@${address}`);
+        if (limited !== undefined) return done(limited);
         // Methods were read off the contract's own table.
         const method = ask.method as IdentityMethod;
         identity
@@ -130,6 +139,15 @@ export class RoutineRunner {
           .then(done, (error: unknown) => done(this.#failure(error)));
       }
     }
+  }
+
+  /** Frames have no request rate: it is REST's. Passwords are not to be guessed or hashed around it. */
+  #limited(method: string, caller: string): ParleyError | undefined {
+    if (!method.startsWith('Auth.')) return undefined;
+    const granted = this.#authRate.take(caller, this.#options.clock.monotonicMs());
+    if (granted.isGranted) return undefined;
+    const retryAfterMs = Math.ceil(granted.resetMs);
+    return new ParleyError('RATE_LIMITED', 'too many calls a minute', {}, { retryAfterMs });
   }
 
   #query(ask: Extract<Ask, { ask: 'query' }>, done: Outcome): void {

@@ -20,12 +20,17 @@ export async function readBody(request: IncomingMessage): Promise<Fields> {
   if (Number(request.headers['content-length'] ?? 0) > FRAME_BYTES_MAX) throw tooLarge;
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request) {
-    // Without an encoding set, a request's chunks are Buffers.
-    const bytes = chunk as Buffer;
-    size += bytes.length;
-    if (size > FRAME_BYTES_MAX) throw tooLarge;
-    chunks.push(bytes);
+  try {
+    for await (const chunk of request) {
+      // Without an encoding set, a request's chunks are Buffers.
+      const bytes = chunk as Buffer;
+      size += bytes.length;
+      if (size > FRAME_BYTES_MAX) throw tooLarge;
+      chunks.push(bytes);
+    }
+  } catch (error) {
+    if (error === tooLarge) throw error;
+    throw new ParleyError('CANCELED', 'the request was not sent to its end', {}, { cause: error });
   }
   if (size === 0) return {};
   let value: unknown;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { connect } from 'node:net';
 import { afterEach, describe, it } from 'mocha';
 import { ParleyError } from '../../core/errors.ts';
 import { encodeId, newRawId } from '../../core/ids.ts';
@@ -384,5 +385,36 @@ describe('REST', () => {
       body: text('x'),
     });
     assert.equal(late.json['reason'], 'CONVERSATION_CLOSED');
+  });
+
+  it('a request that is broken off is CANCELED, not a fault of the server', async () => {
+    await house.open();
+    const socket = connect(Number(new URL(house.url).port), '127.0.0.1');
+    socket.write(
+      'POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"username"',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const statuses = house.rest.metrics().map(({ labels }) => labels?.['status']);
+    assert.deepEqual(statuses, ['499']);
+  });
+
+  it('a page of an allowed origin may ask under the plain names too', async () => {
+    await people(1);
+    for (const path of ['/messages', '/login', '/v1/auth/login']) {
+      const headers = { origin: ALLOWED_ORIGIN, 'access-control-request-method': 'POST' };
+      const asked = await house.ask(`OPTIONS ${path}`, { headers });
+      assert.equal(asked.status, 204, path);
+      assert.equal(asked.headers.get('access-control-allow-origin'), ALLOWED_ORIGIN);
+    }
+    const foreign = await house.ask('OPTIONS /messages', { headers: { origin: 'http://evil' } });
+    assert.equal(foreign.json['reason'], 'ORIGIN_DENIED');
+  });
+
+  it('a query that names parts of a number is a bad field, not a fault', async () => {
+    const [ann] = (await people(1)) as [Person];
+    const { json } = await house.ask('GET /messages?limit.toString=1&limit.valueOf=1', ann);
+    assert.equal(json['reason'], 'BAD_FIELD');
   });
 });

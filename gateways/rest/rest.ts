@@ -103,7 +103,8 @@ export class Rest implements Metered {
     const url = urlOf(request);
     const verb = request.method ?? 'GET';
     const seed = this.#seeds.match(verb, url.pathname);
-    const isApi = seed !== undefined || /^\/v1(\/|$)/.test(url.pathname);
+    const isAsked = verb === 'OPTIONS' && this.#seeds.has(url.pathname);
+    const isApi = seed !== undefined || isAsked || /^\/v1(\/|$)/.test(url.pathname);
     if (isApi && this.#isPreflight(request, response)) return;
     const address = request.socket.remoteAddress ?? '';
     const exchange: Exchange = { request, response, url, address };

@@ -30,7 +30,8 @@ export function need(fields: Fields, name: string): string {
 export function countField(fields: Fields, name: string): number {
   const value = fields[name];
   if (value === undefined || value === null || value === '') return 0;
-  const count = Number(value);
+  // An object of the query may say of itself how it becomes a number, and throw.
+  const count = typeof value === 'string' || typeof value === 'number' ? Number(value) : Number.NaN;
   if (!Number.isSafeInteger(count) || count < 0) throw badField(name, 'is not a count');
   return count;
 }

@@ -45,6 +45,7 @@ export class SeedNames {
   readonly #identity: IdentityPort;
   readonly #surroundings: Surroundings;
   readonly #routes = new Map<string, SeedRoute>();
+  readonly #paths = new Set<string>();
 
   constructor(calls: Calls, identity: IdentityPort, surroundings: Surroundings) {
     this.#calls = calls;
@@ -71,8 +72,14 @@ export class SeedNames {
     return this.#routes.get(`${verb} ${path}`);
   }
 
+  /** Whether this path is one of the names, with whatever verb. */
+  has(path: string): boolean {
+    return this.#paths.has(path);
+  }
+
   #add(name: string, answer: Handler, isPublic = false): void {
     this.#routes.set(name, { isPublic, answer });
+    this.#paths.add(name.slice(name.indexOf(' ') + 1));
   }
 
   // ---- R124

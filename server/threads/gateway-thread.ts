@@ -15,7 +15,7 @@ import { Rest } from '../../gateways/rest/rest.ts';
 import { StaticFiles } from '../../gateways/rest/static-files.ts';
 import type { SessionLimits } from '../../gateways/session/limits.ts';
 import { loadUws, UwsCarrier } from '../../gateways/websocket/uws-socket.ts';
-import { WsCarrier, WEBSOCKET_PATH } from '../../gateways/websocket/ws-socket.ts';
+import { WsCarrier } from '../../gateways/websocket/ws-socket.ts';
 import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
 import type {
   IdentityService,
@@ -29,6 +29,7 @@ import { answerOps } from '../ops-page.ts';
 import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from '../real-time.ts';
 import { callsTo, serveCalls, transferred } from '../rpc.ts';
 import { LocalVerifier } from '../token-verifier.ts';
+import { webSocketUrlFor } from '../web-socket-url.ts';
 
 export interface GatewayThreadOptions {
   readonly name: string;
@@ -134,7 +135,7 @@ class GatewayThread implements GatewayCalls {
       files: existsSync(join(options.webDir, 'index.html'))
         ? new StaticFiles({ dir: options.webDir, connectSources: () => this.#connectSources() })
         : undefined,
-      webSocketUrl: (host) => this.#webSocketUrl(host),
+      webSocketUrl: (host) => webSocketUrlFor(host, { ...options, ...this.#ports }),
       seen: (caller) => this.#gateway.seen.saw(caller),
       gateways: () => [
         {
@@ -237,19 +238,6 @@ class GatewayThread implements GatewayCalls {
         done(typeof address === 'object' && address !== null ? address.port : httpPort);
       });
     });
-  }
-
-  /** As configured; else, for pages that were reached as `host`, the fast port under the same name. */
-  #webSocketUrl(host: string): string {
-    const { publicUrl, webSocketUrl } = this.#options;
-    if (webSocketUrl !== '') return webSocketUrl;
-    if (publicUrl !== '')
-      return `${publicUrl.replace(/^http/, 'ws').replace(/\/$/, '')}${WEBSOCKET_PATH}`;
-    const { hostname } = new URL(`http://${host}`);
-    const { wsPort } = this.#ports;
-    return wsPort === 0
-      ? `ws://${host}${WEBSOCKET_PATH}`
-      : `ws://${hostname}:${wsPort}${WEBSOCKET_PATH}`;
   }
 
   /** What the page may connect to beside its own origin: the fast port, under whatever name it was reached. */

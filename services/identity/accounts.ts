@@ -58,7 +58,7 @@ export class Accounts {
     const found = await store.findByUsername(username);
     if (found !== undefined) {
       const row = await this.#repeated(found, password, origin);
-      return { ...(await this.#signIn(row, request.device)), created: false };
+      return { ...(await this.#signInBy(row, request.device)), created: false };
     }
     const passwordHash = await this.#parts.passwords.hash(password);
     if (signup === 'invite') await this.#takeCode(request.inviteCode);
@@ -68,7 +68,7 @@ export class Accounts {
     const winner = await store.findByUsername(username);
     if (winner === undefined) throw taken();
     await this.#repeated(winner, password, origin);
-    return { ...(await this.#signIn(winner, request.device)), created: false };
+    return { ...(await this.#signInBy(winner, request.device)), created: false };
   }
 
   async logIn(request: LogInRequest, origin: Origin): Promise<SignedIn> {
@@ -81,12 +81,14 @@ export class Accounts {
     const row = await store.findByUsername(username);
     const hasPassword = row !== undefined && row.passwordHash !== '';
     const isRight = await passwords.verify(hasPassword ? row.passwordHash : NOBODYS_HASH, password);
+    // Guesses made side by side passed the first look together: those beyond the limit tell nothing.
+    throttle.check(username, origin);
     if (!hasPassword || !isRight) {
       throttle.failed(username, origin);
       throw loginFailed();
     }
     throttle.succeeded(username, origin);
-    return this.#signIn(row, request.device);
+    return this.#signInBy(row, request.device);
   }
 
   /** The caller's session goes on with new tokens, all others end: a thief is out at once. */
@@ -103,6 +105,7 @@ export class Accounts {
       typeof request.oldPassword === 'string' &&
       row.passwordHash !== '' &&
       (await passwords.verify(row.passwordHash, request.oldPassword));
+    throttle.check(row.username, origin);
     if (!isRight) {
       throttle.failed(row.username, origin);
       throw loginFailed();
@@ -123,10 +126,24 @@ export class Accounts {
   async #repeated(row: AccountRow, password: string, origin: Origin): Promise<AccountRow> {
     const { passwords, throttle } = this.#parts;
     const isRight = row.passwordHash !== '' && (await passwords.verify(row.passwordHash, password));
+    throttle.check(row.username, origin);
     if (isRight) return row;
     // Counts as a failed sign-in: otherwise this would be the way around the limit.
     throttle.failed(row.username, origin);
     throw taken();
+  }
+
+  /**
+   * Signs in who gave the right password. A change of it ends all sessions but one; what was opened
+   * after that by a password that was still right when it was looked at ends here.
+   */
+  async #signInBy(row: AccountRow, device: DeviceInput | undefined): Promise<SignedIn> {
+    const signedIn = await this.#signIn(row, device);
+    const now = await this.#account(row);
+    if (now.passwordHash === row.passwordHash) return signedIn;
+    const { sessionId } = signedIn.tokens;
+    await this.#parts.sessions.revoke({ userId: row.userId, sessionId });
+    throw loginFailed();
   }
 
   async #signIn(row: AccountRow, device: DeviceInput = {}): Promise<SignedIn> {
