@@ -130,6 +130,18 @@ describe('conversation log', () => {
     assert.equal(late.cursor, 40);
   });
 
+  it('a doubt whether it is left outlives a reload, and ends with an answer', () => {
+    const doubtful = log(3);
+    doubtful.isDoubtful = true;
+    const again = new ConversationLog(doubtful.record());
+    assert.equal(again.isDoubtful, true);
+    again.takeResource({ ...again.resource, head: 4 });
+    assert.equal(new ConversationLog(again.record()).isDoubtful, false);
+    const left = new ConversationLog(doubtful.record());
+    left.leave();
+    assert.equal(left.isDoubtful, false);
+  });
+
   it('an erased row may have been an edit: only a page says whether a message stands there', () => {
     const cnv = log();
     const ctx = context();

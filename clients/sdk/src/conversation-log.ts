@@ -42,6 +42,7 @@ export interface LogRecord {
   readonly ranges: Ranges;
   readonly unread: Unread;
   readonly first: Sequence;
+  readonly isDoubtful?: true;
 }
 
 /** Messages by sequence: what the cache holds, and above it what this batch changed. */
@@ -88,6 +89,8 @@ export class ConversationLog {
   first: Sequence;
   ranges: Ranges;
   unread: Unread;
+  /** A list did not name it, and the server was not asked yet whether it is left. */
+  isDoubtful: boolean;
   watermarks: Watermarks = { delivered: 0, read: 0 };
   /** Counts of own newest messages in a group, by sequence. */
   readonly counts: Map<Sequence, { of: number; queued: number; delivered: number; read: number }> =
@@ -111,6 +114,7 @@ export class ConversationLog {
     this.first = record.first;
     this.ranges = record.ranges;
     this.unread = record.unread;
+    this.isDoubtful = record.isDoubtful === true;
     this.#controlsFrom = record.cursor;
     this.#takePeerMarks(record.resource);
     this.reportedDelivered = record.resource.me?.deliveredThrough ?? 0;
@@ -139,7 +143,8 @@ export class ConversationLog {
 
   record(): LogRecord {
     const { resource, epoch, cursor, head, ranges, unread, first } = this;
-    return { resource, epoch, cursor, head, ranges, unread, first };
+    const doubt = this.isDoubtful ? ({ isDoubtful: true } as const) : {};
+    return { resource, epoch, cursor, head, ranges, unread, first, ...doubt };
   }
 
   get isOnServer(): boolean {
@@ -154,6 +159,7 @@ export class ConversationLog {
 
   /** Takes a resource from any source; an older one changes nothing but marks, which only rise. */
   takeResource(resource: ConversationResource): void {
+    this.isDoubtful = false;
     const head = resource.head ?? 0;
     if ((resource.epoch ?? this.epoch) !== this.epoch && this.epoch !== 0) this.#newEpoch(resource);
     this.epoch = resource.epoch ?? this.epoch;
@@ -460,6 +466,7 @@ export class ConversationLog {
 
   /** Removed from it, or it is gone. */
   leave(): void {
+    this.isDoubtful = false;
     const { me: _me, ...rest } = this.resource;
     this.resource = { ...rest, me: { role: '' } };
     this.head = this.cursor;

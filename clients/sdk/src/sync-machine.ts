@@ -350,9 +350,14 @@ export class SyncMachine {
     for (const id of answer.removed ?? []) this.#gone(id, outcome);
     // Read before what is owed now: its token would claim what a gap since then took away.
     if ((answer.nextPageToken ?? '') !== '' || event.round !== this.#listRound) return;
-    for (const log of this.logs.values())
-      if (this.#listed?.has(log.id) !== true && log.isOnServer && log.resource.me?.role !== '')
-        outcome.absent.add(log.id);
+    for (const log of this.logs.values()) {
+      const isNamed = this.#listed?.has(log.id) === true;
+      if (isNamed || !log.isOnServer || log.resource.me?.role === '') continue;
+      // Kept, because the token that follows stands for a list in which it is not.
+      log.isDoubtful = true;
+      outcome.touched.add(log.id);
+      outcome.absent.add(log.id);
+    }
     this.#listed = undefined;
     this.#isListOwed = false;
     this.#token(answer.syncToken ?? '', outcome);

@@ -257,6 +257,8 @@ export class Sync {
     if (outcome.needsList) this.#list().catch(() => undefined);
     for (const id of outcome.absent) this.#absent.add(id);
     for (const id of outcome.resources) this.#refresh(id);
+    if (outcome.isCaughtUp)
+      for (const log of this.machine.logs.values()) if (log.isDoubtful) this.#absent.add(log.id);
     if (outcome.isCaughtUp || outcome.absent.size > 0)
       for (const id of this.#absent) this.#refresh(id);
     if (outcome.isCaughtUp) for (const id of outcome.syncs) this.#owed.add(id);
