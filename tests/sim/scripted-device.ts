@@ -314,7 +314,9 @@ export class ScriptedDevice {
 
   #listAll(): void {
     this.#isListed = false;
-    if (this.#calls.some(({ method }) => method === 'Sync.ListConversations')) return;
+    // What was pushed before this connection says nothing about now: from the beginning.
+    const under = this.#calls.findIndex(({ method }) => method === 'Sync.ListConversations');
+    if (under >= 0) this.#calls.splice(under, 1);
     this.#seen = new Set();
     this.#listPage('');
   }
