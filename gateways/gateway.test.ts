@@ -229,6 +229,33 @@ describe('gateway', () => {
     await until(() => socket.batches.join('').includes('"id":30,"result"'));
   });
 
+  it('one user has 32 calls under way at most, over all connections; the others wait their turn, nobody else does', async () => {
+    running = runGateway();
+    const { runner } = running.gateway;
+    const waits: { readonly who: string; readonly go: () => void }[] = [];
+    const begun = (who: string): number => waits.filter((one) => one.who === who).length;
+    const users = running.gateway.users;
+    users.unknown = (asked, done) =>
+      void waits.push({ who: String(asked[0]?.[0]), go: () => done([]) });
+    let ended = 0;
+    const run = (who: number): void => {
+      function* routine(): Generator<never[], number, never> {
+        yield [{ ask: 'unknown-users', users: [Uint8Array.of(who)] }] as never;
+        return 1;
+      }
+      const context = { address: '', caller: `usr_${who}` };
+      runner.run(routine() as never, () => ended++, context);
+    };
+    for (let i = 0; i < 100; i++) run(1);
+    run(2);
+    assert.deepEqual([begun('1'), begun('2'), runner.runningCount], [32, 1, 33]);
+    for (let wait = waits.shift(); wait !== undefined; wait = waits.shift()) {
+      wait.go();
+      assert.ok(runner.runningCount <= 33);
+    }
+    assert.deepEqual([ended, runner.runningCount], [101, 0]);
+  });
+
   it('a message whose id is a trap ends its own connection alone (case 21)', async () => {
     running = runGateway();
     const socket = new MemorySocket('json');

@@ -248,7 +248,11 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
         return this.runner.run(
           effect.routine,
           (outcome) => this.#answer(connection, effect.done, outcome),
-          { address: connection.socket.address, stepped: () => connection.perform() },
+          {
+            address: connection.socket.address,
+            caller: connection.session.caller?.userId ?? '',
+            stepped: () => connection.perform(),
+          },
         );
       case 'send':
         return this.#link.command(effect.command, (outcome) =>

@@ -26,6 +26,12 @@ export interface RoutineRunnerOptions {
 
 type Outcome = (outcome: unknown) => void;
 
+/** What one user has under way, and what waits for it. */
+interface CallerLane {
+  running: number;
+  readonly waiting: BoundedQueue<Started>;
+}
+
 interface Started {
   readonly routine: Routine<unknown>;
   readonly done: Outcome;
@@ -35,19 +41,25 @@ interface Started {
 export interface RunContext {
   /** Of the peer, for the identity service's own limits. */
   readonly address: string;
+  /** User id; '' = nobody is known yet. */
+  readonly caller: string;
   /** The routine waits for answers: what it has pushed until then can go out. */
   readonly stepped?: () => void;
 }
 
-const NO_CONTEXT: RunContext = { address: '' };
+const NO_CONTEXT: RunContext = { address: '', caller: '' };
 
 const RUNNING_MAX = 2048;
+/** Of one user: a page may be 12 MiB and is in memory as often as it is being read. */
+export const RUNNING_PER_CALLER_MAX = 32;
+const WAITING_PER_CALLER_MAX = 512;
 const WAITING_MAX = 131_072;
 
 export class RoutineRunner {
   readonly #options: RoutineRunnerOptions;
   readonly #waiting = new BoundedQueue<Started>(WAITING_MAX);
   readonly #authRate: RequestRate;
+  readonly #lanes = new Map<string, CallerLane>();
   #running = 0;
 
   constructor(options: RoutineRunnerOptions) {
@@ -58,13 +70,42 @@ export class RoutineRunner {
   /** `done` gets the routine's result or a ParleyError, exactly once. */
   run(routine: Routine<unknown>, done: Outcome, context: RunContext = NO_CONTEXT): void {
     const started = { routine, done, context };
+    const lane = this.#lanes.get(context.caller);
+    if (lane !== undefined && lane.running >= RUNNING_PER_CALLER_MAX) {
+      if (!lane.waiting.push(started)) done(tooMuch());
+      return;
+    }
+    this.#enter(context.caller);
     if (this.#running < RUNNING_MAX) this.#begin(started);
-    else if (!this.#waiting.push(started))
-      done(new ParleyError('OVERLOADED', 'too much is under way', {}, { retryAfterMs: 1000 }));
+    else if (!this.#waiting.push(started)) {
+      this.#leave(context.caller)?.done(tooMuch());
+      done(tooMuch());
+    }
   }
 
   get runningCount(): number {
     return this.#running;
+  }
+
+  #enter(caller: string): void {
+    if (caller === '') return;
+    const lane = this.#lanes.get(caller);
+    if (lane === undefined)
+      this.#lanes.set(caller, {
+        running: 1,
+        waiting: new BoundedQueue(WAITING_PER_CALLER_MAX),
+      });
+    else lane.running++;
+  }
+
+  /** The next that waited for this caller, if any. */
+  #leave(caller: string): Started | undefined {
+    const lane = this.#lanes.get(caller);
+    if (lane === undefined) return undefined;
+    lane.running--;
+    const next = lane.waiting.shift();
+    if (next === undefined && lane.running === 0) this.#lanes.delete(caller);
+    return next;
   }
 
   #begin(started: Started): void {
@@ -89,7 +130,9 @@ export class RoutineRunner {
 
   #finish(started: Started, outcome: unknown): void {
     this.#running--;
+    const following = this.#leave(started.context.caller);
     started.done(outcome);
+    if (following !== undefined) this.run(following.routine, following.done, following.context);
     const next = this.#waiting.shift();
     if (next !== undefined) this.#begin(next);
   }
@@ -173,4 +216,8 @@ export class RoutineRunner {
       },
     );
   }
+}
+
+function tooMuch(): ParleyError {
+  return new ParleyError('OVERLOADED', 'too much is under way', {}, { retryAfterMs: 1000 });
 }

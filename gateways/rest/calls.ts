@@ -59,7 +59,7 @@ export class Calls {
           // The dispatcher's routines end with a CallOutcome.
           else resolve(outcome as CallOutcome);
         },
-        { address },
+        { address, caller: caller?.userId ?? '' },
       );
     });
   }
