@@ -289,7 +289,7 @@ export class ScriptedDevice {
     else if ('rows' in frame) this.#rows(object(frame['rows']), connection);
     else if ('heads' in frame) this.#heads(object(frame['heads']), connection);
     else if ('conversations' in frame) this.#views(object(frame['conversations']), connection);
-    else if ('receipts' in frame) this.#receipts(object(frame['receipts']));
+    else if ('receipts' in frame) this.#receipts(object(frame['receipts']), connection);
     else if ('gap' in frame) this.#gap(object(frame['gap']), connection);
     else if ('caughtUp' in frame) this.#token(object(frame['caughtUp']));
     else if ('token' in frame) this.#token(object(frame['token']));
@@ -508,13 +508,14 @@ export class ScriptedDevice {
     } else this.#world.broken(`${this.name}: ListRows of ${c.id} was refused: ${reason}`);
   }
 
-  #receipts(frame: Json): void {
+  #receipts(frame: Json, connection: number): void {
     const conversation = text(frame['conversationId']);
     const write = (user: string, marks: Json, head: number): void => {
       this.#world.events.push({
         is: 'marked',
         at: this.#world.nowMs(),
-        reader: this.name,
+        // Another gateway may be behind: within a connection they never fall, over two they may.
+        reader: `${this.name}#${connection}`,
         user,
         conversation,
         deliveredThrough: count(marks['deliveredThrough']),
