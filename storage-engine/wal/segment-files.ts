@@ -14,6 +14,8 @@ const SPARE = `${WAL_DIRECTORY}/spare`;
 const FRESH = `${WAL_DIRECTORY}/fresh.tmp`;
 const RESERVE = `${WAL_DIRECTORY}/reserve`;
 const ZERO_SLICE_BYTES: number = 1 << 20;
+/** A low disk is well again at this many times the share that makes it low. */
+export const ENOUGH_ABOVE_LOW = 1.2;
 /** A process that finds no spare begins with a smaller segment, so that its start does not wait long. */
 const FIRST_SEGMENT_BYTES: number = 8 << 20;
 
@@ -27,6 +29,7 @@ export class SegmentFiles {
   readonly #disk: Disk;
   readonly #segmentBytes: number;
   readonly #reserveBytes: number;
+  readonly #freeShareMin: number;
   /** Name of the file that `take` gave out and `name` has yet to rename. */
   #taken: string | undefined;
   #isStarting = true;
@@ -35,11 +38,16 @@ export class SegmentFiles {
 
   constructor(
     disk: Disk,
-    options: { readonly segmentBytes: number; readonly reserveBytes: number },
+    options: {
+      readonly segmentBytes: number;
+      readonly reserveBytes: number;
+      readonly freeShareMin: number;
+    },
   ) {
     this.#disk = disk;
     this.#segmentBytes = options.segmentBytes;
     this.#reserveBytes = options.reserveBytes;
+    this.#freeShareMin = options.freeShareMin;
   }
 
   /** Resolves when nothing is being prepared; rejects if the disk failed (a full one is no failure). */
@@ -63,9 +71,9 @@ export class SegmentFiles {
     const isFirst = this.#isStarting;
     this.#isStarting = false;
     if (isReady) return { file: this.#disk.open(SPARE), capacityBytes: this.#segmentBytes };
-    if (!isFirst)
-      return { file: this.#fresh(SEGMENT_HEAD_BYTES), capacityBytes: this.#segmentBytes };
     const capacityBytes = Math.min(this.#segmentBytes, FIRST_SEGMENT_BYTES);
+    if (!isFirst || !this.#hasRoomFor(capacityBytes))
+      return { file: this.#fresh(SEGMENT_HEAD_BYTES), capacityBytes: this.#segmentBytes };
     return { file: this.#fresh(capacityBytes), capacityBytes };
   }
 
@@ -100,7 +108,7 @@ export class SegmentFiles {
 
   /**
    * The first segment of a process is zeroed while nobody waits for an acknowledgement; a later one
-   * without a spare grows as it is written.
+   * without a spare, and any on a disk without room for that, grows as it is written.
    */
   #fresh(bytes: number): DiskFile {
     return this.withReserve(() => {
@@ -128,9 +136,15 @@ export class SegmentFiles {
     return head.every((byte) => byte === 0);
   }
 
+  /** What is only prepared must not make the disk low: the state store and PostgreSQL write to it too. */
+  #hasRoomFor(bytes: number): boolean {
+    const { freeBytes, totalBytes } = this.#disk.space();
+    return freeBytes - bytes >= totalBytes * this.#freeShareMin * ENOUGH_ABOVE_LOW;
+  }
+
   /** One at a time; what is asked for meanwhile is asked for again at the next roll or space check. */
   #prepare(path: string, bytes: number): void {
-    if (this.#isPreparing) return;
+    if (this.#isPreparing || !this.#hasRoomFor(bytes)) return;
     this.#isPreparing = true;
     this.#settled = this.#disk.prepare(path, bytes).then(
       () => {
@@ -138,6 +152,7 @@ export class SegmentFiles {
       },
       (thrown: unknown) => {
         this.#isPreparing = false;
+        this.#disk.remove(`${path}.tmp`);
         // Without a spare the next segment grows as it is written; without a reserve the disk is
         // low soon. Neither touches what was acknowledged. Any other error is the disk failing.
         if (!isDiskFull(thrown)) throw thrown;

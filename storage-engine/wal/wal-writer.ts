@@ -9,7 +9,7 @@ import type { Disk, DiskFile, WalSegment, WalStats, WalTail } from '../contract.
 import type { DataKey } from '../key-ring.ts';
 import { FRAME_KIND, FrameSealer, SEALED_HEAD_BYTES, type FrameKind } from './sealed-frame.ts';
 import { SEGMENT_HEAD_BYTES, encodeSegmentHead, segmentPath } from './segment.ts';
-import { SegmentFiles } from './segment-files.ts';
+import { ENOUGH_ABOVE_LOW, SegmentFiles } from './segment-files.ts';
 import { ShardTracker, carryBody } from './shard-tracker.ts';
 
 export interface WalOptions {
@@ -44,8 +44,6 @@ export interface WalWriterParts {
   readonly options: WalOptions;
 }
 
-/** A low disk is well again at this many times the share that makes it low. */
-const ENOUGH_ABOVE_LOW = 1.2;
 const NO_BODY = new Uint8Array(0);
 
 type WriterState = 'new' | 'open' | 'failed' | 'closed';

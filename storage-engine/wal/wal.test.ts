@@ -367,8 +367,33 @@ describe('wal: a failing disk', () => {
     assert.equal(logOf(bench.recover(), 1).length, 50);
   });
 
+  it('neither a spare nor the reserve is prepared where it would make the disk low', async () => {
+    const options = { ...OPTIONS, reserveBytes: 40_000 };
+    const bench = new Bench(1, options, 2 * 16_384 + 30_000);
+    bench.start();
+    await bench.writer.settled;
+    for (let turn = 0; turn < 3; turn++) {
+      bench.writer.checkSpace();
+      await bench.writer.settled;
+      assert.ok(bench.disk.space().freeBytes >= 30_000, 'what others need is left alone');
+    }
+    assert.deepEqual(
+      bench.disk.list('wal').filter((name) => !name.endsWith('.wal')),
+      ['spare'],
+    );
+    const small = new Bench(1, options, 16_384 + 10_000);
+    small.start();
+    await small.writer.settled;
+    assert.deepEqual(small.disk.list('wal'), ['000000000001.wal']);
+    const tiny = new Bench(1, options, 12_000);
+    tiny.start();
+    assert.ok(tiny.disk.space().freeBytes > 11_000, 'not even the first segment is zeroed there');
+  });
+
   it('less than 5 % of free space is low', () => {
-    const bench = new Bench(1, OPTIONS, 2 * 16_384 + 200);
+    const bench = new Bench(1, OPTIONS, 100_000);
+    const filler = bench.disk.open('filler', { create: true });
+    filler.write(0, [new Uint8Array(96_000)]);
     bench.start();
     assert.equal(bench.writer.isLow, true);
     const roomy = new Bench();
