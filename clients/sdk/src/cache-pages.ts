@@ -65,10 +65,6 @@ export class CachePages {
     this.#bytes = 0;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   get isFull(): boolean {
     return this.#bytes > this.#bytesMax;
   }

@@ -37,6 +37,30 @@ describe('sync', () => {
     assert.equal(ana.client.direct(BO).info.get().role, 'member');
   });
 
+  it('it is live only once the list is here, though caughtUp comes with ready', async () => {
+    const world = new World();
+    world.server.say(world.server.direct(ANA, BO), BO, 'hi');
+    const inner = memoryStore();
+    // Storage so slow that both are waiting when it answers.
+    const slow = {
+      ...bound(inner),
+      readCache: async (...a: Parameters<typeof inner.readCache>) => {
+        for (let i = 0; i < 50; i++) await Promise.resolve();
+        return inner.readCache(...a);
+      },
+    };
+    const ana = world.phone(ANA, { store: slow });
+    const known: number[] = [];
+    ana.client.connection.subscribe(() => {
+      if (ana.client.connection.get().phase === 'live')
+        known.push(ana.client.conversations({ filter: 'all' }).get().total);
+    });
+    await ana.client.start();
+    await world.advance(1_000);
+    assert.ok(known.length > 0);
+    for (const total of known) assert.equal(total, 1);
+  });
+
   it('a gap that comes while the list is read is paid for by another list (S7)', async () => {
     const world = new World();
     let lists = 0;

@@ -109,8 +109,9 @@ export class Sync {
     return [...(this.#unwritten?.changed().get(id)?.values() ?? [])];
   }
 
+  /** The list is being read, or is about to be. */
   get isListing(): boolean {
-    return this.#isListing;
+    return this.#isListing || this.machine.isListOwed;
   }
 
   lost(): void {
@@ -192,8 +193,8 @@ export class Sync {
   }
 
   async #runBatch(): Promise<void> {
-    if (!this.#hasPages) await this.#loadPages();
     const batch = this.#queue.splice(0, BATCH_MAX);
+    if (!this.#hasPages) await this.#loadPages();
     const messages = new MessageBatch();
     for (const need of batch.flatMap((event) => this.machine.needs(event)))
       await this.#read(need, messages);
