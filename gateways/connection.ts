@@ -44,6 +44,7 @@ export class Connection implements SocketEvents, Wakeable {
   #batch: Batch | undefined;
   #isOver = false;
   #isPerforming = false;
+  #waitingForRoom: (() => void)[] = [];
   wheelSlot = 0;
 
   constructor(session: Session, socket: Socket, host: ConnectionHost) {
@@ -76,6 +77,7 @@ export class Connection implements SocketEvents, Wakeable {
     if (this.#isOver) return;
     this.session.pressure(this.#bufferedBytes());
     this.perform();
+    this.#giveRoom();
   }
 
   closed(): void {
@@ -114,6 +116,22 @@ export class Connection implements SocketEvents, Wakeable {
     if (this.#isOver) return;
     this.session.pressure(this.#bufferedBytes());
     this.perform();
+  }
+
+  /** Calls back once the socket has taken most of what went before, or is over. */
+  room(go: () => void): void {
+    this.perform();
+    this.flush();
+    this.#waitingForRoom.push(go);
+    this.#giveRoom();
+  }
+
+  #giveRoom(): void {
+    if (!this.#isOver && this.session.isCongested) return;
+    const waiting = this.#waitingForRoom;
+    if (waiting.length === 0) return;
+    this.#waitingForRoom = [];
+    for (const go of waiting) go();
   }
 
   /** Performs what the session asks for, until it asks for nothing more. */
@@ -178,6 +196,7 @@ export class Connection implements SocketEvents, Wakeable {
     this.#isOver = true;
     this.#batch = undefined;
     this.#host.gone(this, reason);
+    this.#giveRoom();
   }
 
   #bufferedBytes(): number {

@@ -112,6 +112,39 @@ describe('gateway', () => {
     );
   });
 
+  it('a long resume waits for a slow reader instead of sending him away', async () => {
+    running = runGateway({ socketBufferSoftBytes: 4000, socketBufferHardBytes: 20_000 });
+    const ann = running.identity.person('ann');
+    for (let i = 0; i < 320; i++) running.broker.seedGroup(newConversationRaw(), [ann.user]);
+    const position = { accountSequence: 0, indexes: [] };
+    const token = { epoch: TINY_EPOCH, timeMs: Date.now(), position };
+    const resume = { syncToken: encodeSyncToken(token, ann.user) };
+    const socket = new MemorySocket('json');
+    socket.isStalled = true;
+    socket.events = running.gateway.accept(socket, undefined);
+    socket.tell({ id: 1, hello: { token: ann.token, resume } });
+    let rounds = 0;
+    for (; rounds < 50 && !String(socket.batches.at(-1)).includes('caughtUp'); rounds++) {
+      for (let turns = 0; turns < 20; turns++) await turn();
+      assert.equal(socket.code, 0, 'sent away with 4002, he would begin anew for ever');
+      socket.bufferedBytes = 0;
+      socket.events.drained();
+    }
+    assert.ok(rounds > 3 && rounds < 50, String(rounds));
+    const stalled = new MemorySocket('json');
+    stalled.isStalled = true;
+    stalled.events = running.gateway.accept(stalled, undefined);
+    stalled.tell({
+      id: 1,
+      hello: { token: running.identity.deviceOf(ann.user).token, resume },
+    });
+    for (let turns = 0; turns < 40; turns++) await turn();
+    assert.equal(running.gateway.runner.runningCount, 0, 'he takes a place from others');
+    assert.equal(running.gateway.connectionCount, 2);
+    stalled.events.closed();
+    await until(() => running.gateway.runner.runningCount === 0);
+  });
+
   it('a route begins with the first connection of a user and ends with the last (R056)', async () => {
     running = runGateway();
     const ann = running.identity.person('ann');

@@ -252,6 +252,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
             address: connection.socket.address,
             caller: connection.session.caller?.userId ?? '',
             stepped: () => connection.perform(),
+            room: (go) => connection.room(go),
           },
         );
       case 'send':

@@ -45,6 +45,8 @@ export interface RunContext {
   readonly caller: string;
   /** The routine waits for answers: what it has pushed until then can go out. */
   readonly stepped?: () => void;
+  /** Calls back when most of what it has pushed has left; at once where nothing is pushed. */
+  readonly room?: (go: () => void) => void;
 }
 
 const NO_CONTEXT: RunContext = { address: '', caller: '' };
@@ -159,16 +161,18 @@ export class RoutineRunner {
     };
     if (asks.length === 0) this.#step(started, (routine) => routine.next([]));
     for (const [i, ask] of asks.entries())
-      this.#ask(ask, started.context.address, (outcome) => settle(i, outcome));
+      this.#ask(ask, started.context, (outcome) => settle(i, outcome));
   }
 
-  #ask(ask: Ask, address: string, done: Outcome): void {
+  #ask(ask: Ask, { address, room }: RunContext, done: Outcome): void {
     const { link, users, identity } = this.#options;
     switch (ask.ask) {
       case 'query':
         return this.#query(ask, done);
       case 'command':
         return link.command(ask.bytes, done);
+      case 'room':
+        return room === undefined ? done(undefined) : this.#waitForRoom(room, done);
       case 'unknown-users':
         return users.unknown(ask.users, done);
       case 'identity': {
@@ -182,6 +186,17 @@ export class RoutineRunner {
           .then(done, (error: unknown) => done(this.#failure(error)));
       }
     }
+  }
+
+  /** Who waits for his client's network takes no place from those who wait for the store. */
+  #waitForRoom(room: (go: () => void) => void, done: Outcome): void {
+    this.#running--;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#begin(next);
+    room(() => {
+      this.#running++;
+      done(undefined);
+    });
   }
 
   /** Frames have no request rate: it is REST's. Passwords are not to be guessed or hashed around it. */

@@ -12,7 +12,7 @@ import {
   RESUME_ROWS_MAX,
 } from './limits.ts';
 import { badField } from './refusals.ts';
-import { query, type Routine } from './routine.ts';
+import { query, room, type Routine } from './routine.ts';
 import type { Caller } from './caller.ts';
 import type { ClientFrame, ServerFrame, Surroundings } from './session-contract.ts';
 import type { Position } from './sync-token.ts';
@@ -118,6 +118,7 @@ function* pushViews(
   changed: readonly ChangedConversation[],
 ): Routine<void> {
   for (let at = 0; at < changed.length; at += CONVERSATIONS_PER_FRAME) {
+    if (at > 0) yield* room();
     const page = changed.slice(at, at + CONVERSATIONS_PER_FRAME);
     const views = yield* viewsOf(caller, page, { each: 0, of: 0 });
     sink.push({ conversations: { items: views.conversations } });

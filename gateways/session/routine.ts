@@ -17,6 +17,8 @@ export type Ask =
       readonly raw: boolean;
     }
   | { readonly ask: 'command'; readonly bytes: Uint8Array }
+  /** Answered when most of what was pushed has left for the client. */
+  | { readonly ask: 'room' }
   | { readonly ask: 'unknown-users'; readonly users: readonly Uint8Array[] }
   | {
       readonly ask: 'identity';
@@ -54,6 +56,11 @@ export function* passOn(question: {
 export function* command(bytes: Uint8Array): Routine<Commit> {
   const [answer] = yield [{ ask: 'command', bytes }];
   return answer as Commit;
+}
+
+/** Between pages that are pushed: who reads slowly is waited for, not sent away for it. */
+export function* room(): Routine<void> {
+  yield [{ ask: 'room' }];
 }
 
 export function* unknownUsers(users: readonly Uint8Array[]): Routine<readonly Uint8Array[]> {
