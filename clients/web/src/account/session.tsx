@@ -2,7 +2,7 @@
 import { type Client, createClient, webLocks } from '@parley/sdk';
 import type { Auth } from '@parley/sdk/auth';
 import { indexedDbStore } from '@parley/sdk/indexeddb';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { Splash } from '../art/splash.tsx';
 import { Chat } from '../chat/chat.tsx';
 
@@ -22,9 +22,13 @@ export function Session({ auth, userId, ended }: SessionProps): ReactNode {
   const [opened, setOpened] = useState<Opened | undefined>(undefined);
   // Coming back from another tab begins anew from what that tab left on the device.
   const [turn, setTurn] = useState(0);
+  // Who signs out revokes the session, and the server says so at once: that is no news.
+  const isLeaving = useRef(false);
   useEffect(() => {
     const made = openClient(auth, userId);
-    const off = made.on('signedOut', ({ reason }) => ended(reason));
+    const off = made.on('signedOut', ({ reason }) => {
+      if (!isLeaving.current) ended(reason);
+    });
     let isGone = false;
     made.start().then(
       () => !isGone && setOpened({ client: made, turn }),
@@ -41,6 +45,7 @@ export function Session({ auth, userId, ended }: SessionProps): ReactNode {
   if (opened === undefined) return <Splash />;
   const { client } = opened;
   const signOut = async (): Promise<void> => {
+    isLeaving.current = true;
     await client.signOut(true);
     await auth.signOut();
     ended(undefined);
