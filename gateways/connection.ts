@@ -69,7 +69,11 @@ export class Connection implements SocketEvents, Wakeable {
     } else if (isText !== (format === 'json')) {
       const error = new ParleyError('MALFORMED', 'the message is not of this subprotocol');
       this.session.unreadable(error, 0, nowMs);
-    } else readMessage(format, data, this.#reader(nowMs));
+    } else {
+      // The carrier takes its bytes back; frames that wait for a token to be verified keep theirs.
+      const own = this.session.caller === undefined ? Buffer.from(data) : data;
+      readMessage(format, own, this.#reader(nowMs));
+    }
     this.perform();
   }
 

@@ -38,7 +38,8 @@ function isOnlyMessage(content: Content): boolean {
 export function readRequest(method: MethodName, request: unknown): unknown {
   const { input } = methodNamed(method);
   try {
-    if (request instanceof Uint8Array) return input.decode(request);
+    // A copy: what is answered later must not stand on bytes that the carrier takes back.
+    if (request instanceof Uint8Array) return input.decode(request.slice());
     return input.fromJson(request ?? {});
   } catch (error) {
     throw refusalOf(error);

@@ -69,9 +69,7 @@ export class UwsCarrier {
       open: (websocket) => this.#accept(websocket),
       message: (websocket, message, isBinary) => {
         const { events, socket } = websocket.getUserData();
-        // The library takes its buffer back; frames that wait for a token to be verified keep theirs.
-        if (socket?.isOpen === true)
-          events?.message(Buffer.from(new Uint8Array(message)), !isBinary);
+        if (socket?.isOpen === true) events?.message(Buffer.from(message), !isBinary);
       },
       drain: (websocket) => websocket.getUserData().events?.drained(),
       close: (websocket) => {
