@@ -73,9 +73,9 @@ export class RandomFrames {
       const method = call['method'] as MethodName;
       const answer = await restCall(url, { method, fields: request, token }).catch(inNoUrl);
       if (answer === undefined) continue;
-      this.reasons.add(String(answer.body['reason'] ?? 'done'));
-      if (answer.status >= 500 && answer.body['reason'] !== 'PROTOCOL_UNSUPPORTED')
-        faults.push(answer);
+      const { reason } = answer.body;
+      this.reasons.add(typeof reason === 'string' ? reason : 'done');
+      if (answer.status >= 500 && reason !== 'PROTOCOL_UNSUPPORTED') faults.push(answer);
     }
     return faults;
   }
