@@ -281,28 +281,35 @@ class HistoryRun implements Run {
 
   async run(fromMs: number, untilMs: number): Promise<Counted> {
     const began = cpuNow();
-    await Promise.all(
-      this.#clients.map((client, i) =>
-        this.#read(client, this.#load.conversations[i] ?? [], fromMs, untilMs),
-      ),
-    );
+    await Promise.all(this.#clients.map((_, reader) => this.#read(reader, fromMs, untilMs)));
     const cpu = cpuNow() - began;
     for (const client of this.#clients) client.close();
     return this.#count.counted(this.#clients, cpu, untilMs);
   }
 
-  // biome-ignore format: one signature
-  async #read(client: LoadClient, conversations: readonly string[], fromMs: number, untilMs: number): Promise<void> {
+  /** Paced, latencies count from the scheduled moment, so that a stall cannot hide. */
+  async #read(reader: number, fromMs: number, untilMs: number): Promise<void> {
+    const { conversations, pageSize, pagesPerSecond, readers } = this.#load;
+    const mine = conversations[reader] ?? [];
+    const began = now();
     for (let turn = 0; now() < untilMs; turn++) {
-      const began = now();
-      const request = listMessagesRequest(conversations[turn % conversations.length] ?? '', this.#load.pageSize);
-      const messages = await new Promise<number>((done) => client.call('Messages.List', request, (bytes, start, end) => done(messagesIn(bytes, start, end))));
+      const dueMs =
+        pagesPerSecond === 0
+          ? now()
+          : began + ((turn * readers.length + reader) * 1000) / pagesPerSecond;
+      while (now() < dueMs) await new Promise((done) => setTimeout(done, dueMs - now()));
+      const request = listMessagesRequest(mine[turn % mine.length] ?? '', pageSize);
+      const messages = await new Promise<number>((done) =>
+        this.#clients[reader]?.call('Messages.List', request, (bytes, start, end) =>
+          done(messagesIn(bytes, start, end)),
+        ),
+      );
       const at = now();
-      if (messages !== this.#load.pageSize) this.#count.lost++;
+      if (messages !== pageSize) this.#count.lost++;
       if (at < fromMs || at >= untilMs) continue;
       this.#count.sends++;
       this.#count.deliveries += messages;
-      this.#count.ack.add((at - began) * 1000);
+      this.#count.ack.add((at - dueMs) * 1000);
     }
   }
 }

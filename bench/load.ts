@@ -34,6 +34,8 @@ export interface HistoryLoad {
   /** Of each reader. */
   readonly conversations: readonly (readonly string[])[];
   readonly pageSize: number;
+  /** Of all readers, whatever the answers do; 0 = each asks when it has its answer. */
+  readonly pagesPerSecond: number;
 }
 
 export type Load = SendLoad | IdleLoad | HistoryLoad;

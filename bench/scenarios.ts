@@ -17,6 +17,7 @@ export interface BenchOptions {
   readonly members: number;
   readonly connections: number;
   readonly readers: number;
+  readonly pages: number;
   readonly changed: number;
   readonly processes: number;
   readonly bytes: number;
@@ -235,6 +236,7 @@ async function history(server: ServerUnderLoad, options: BenchOptions): Promise<
     readers,
     conversations,
     pageSize: 50,
+    pagesPerSecond: options.pages,
   };
   const figures = await runLoads(server, [load], {
     warmSeconds: options.warm,
