@@ -1,5 +1,6 @@
 /** The generator processes of a run, and the machine's account of what server and generator cost. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Histogram } from './histogram.ts';
 import { now, type Counted, type FromGenerator, type Load, type ToGenerator } from './load.ts';
@@ -57,7 +58,10 @@ export async function runLoads(
     await sleepUntil(fromMs);
     const before = await sample(server);
     // Senders with a number of their own may be done before the time is up.
-    await Promise.race([sleepUntil(untilMs), Promise.all(done)]);
+    const timeIsUp = new AbortController();
+    const time = sleepUntil(untilMs, timeIsUp.signal);
+    await Promise.race([time, Promise.all(done)]);
+    timeIsUp.abort();
     const after = await sample(server);
     const rss = server.pid === undefined ? 0 : residentBytes(processTree(server.pid));
     const counted = (await Promise.all(done)).map((message) => message as Counted);
@@ -149,6 +153,8 @@ function next(generator: ChildProcess, wanted: FromGenerator['is']): Promise<Fro
   });
 }
 
-function sleepUntil(atMs: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, Math.max(0, atMs - now())));
+/** An abort ends the wait: a timer that nobody waits for would keep the process. */
+async function sleepUntil(atMs: number, signal?: AbortSignal): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
+  await setTimeout(Math.max(0, atMs - now()), undefined, options).catch(() => undefined);
 }

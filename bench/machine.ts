@@ -36,7 +36,8 @@ export function cpuSeconds(pids: readonly number[]): number {
   let ticks = 0;
   for (const pid of pids) {
     const fields = statFields(pid);
-    if (fields !== undefined) ticks += Number(fields[11]) + Number(fields[12]);
+    // utime, stime, cutime, cstime: what ended meanwhile counts with its parent.
+    for (const field of fields?.slice(11, 15) ?? []) ticks += Number(field);
   }
   return ticks / TICKS_PER_SECOND;
 }

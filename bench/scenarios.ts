@@ -139,45 +139,41 @@ async function group(server: ServerUnderLoad, options: BenchOptions): Promise<Re
   return { members: options.members, ...figures };
 }
 
-/** Of the conversations that there are, so many are written to: what their number alone costs. */
-const FEW = 1000;
+/** Who writes, and to how many, when all other conversations merely exist. */
+const FEW = { senders: 100, each: 10 };
 
 /**
- * First messages of new conversations; later ones of the same, over all of them in rotation; and
- * the same load over a thousand of them while all others exist.
+ * First messages of new conversations; later ones of the same, over all of them in rotation; and a
+ * load over a thousand of them, the same at every size: what the others cost by existing.
  */
 async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
-  const senders = 100;
-  const count = Math.max(senders, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
+  const count = Math.max(FEW.senders, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
   const users = await makeUsers(server.url, 'spread', count + (count % 2));
   // Sender s writes to the users at distances 1..each; distances below half of all make no pair twice.
   const writers = users.length;
   const perWriter = Math.ceil(options.conversations / writers);
-  const load = (targets: number, sendsMax: number, window: number): SendLoad => ({
+  const load = (senders: number, each: number, more: Partial<SendLoad>): SendLoad => ({
     ...shared(options, server),
     users,
-    senders: users.map((_, s) => ({
+    senders: users.slice(0, senders).map((_, s) => ({
       user: s,
-      targets: Array.from({ length: targets }, (_unused, k) =>
-        direct(users[(s + 1 + k) % writers]),
-      ),
+      targets: Array.from({ length: each }, (_unused, k) => direct(users[(s + 1 + k) % writers])),
     })),
-    window,
     marks: false,
-    sendsMax,
+    ...more,
   });
-  const window = Math.max(1, Math.round((options.window * senders) / writers));
   const timing = { warmSeconds: options.warm, seconds: options.seconds };
-  const first = await runLoads(server, [load(perWriter, perWriter, 1)], {
-    warmSeconds: 0,
-    seconds: Math.max(10, Math.ceil(options.conversations / 500)),
-  });
-  const later = await runLoads(server, [load(perWriter, 0, window)], timing);
-  const few = Math.max(1, Math.floor(FEW / writers));
-  const laterOverFew = await runLoads(server, [load(few, 0, window)], timing);
+  const first = await runLoads(
+    server,
+    [load(writers, perWriter, { window: 1, sendsMax: perWriter })],
+    { warmSeconds: 0, seconds: Math.max(10, Math.ceil(options.conversations / 500)) },
+  );
+  const window = Math.max(1, Math.round((options.window * FEW.senders) / writers));
+  const later = await runLoads(server, [load(writers, perWriter, { window })], timing);
+  const few = load(FEW.senders, Math.min(FEW.each, perWriter), { window: options.window });
+  const laterOverFew = await runLoads(server, [few], timing);
   return {
     conversations: writers * perWriter,
-    few: writers * few,
     first,
     later,
     laterOverFew,
