@@ -62,7 +62,9 @@ export class Flusher {
 
   constructor(options: FlusherOptions) {
     this.#options = options;
-    this.#slices = new Slices(options.clock, options.timers);
+    const { clock, timers, hotTail, bytesMax } = options;
+    // What one flush holds is in the tail until it is durable: beyond that, others wait behind it.
+    this.#slices = new Slices(clock, timers, () => hotTail.unflushedBytes / bytesMax);
   }
 
   /** Longest stretch of building that the loop had to wait for. */
