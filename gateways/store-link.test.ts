@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { COMMAND_KIND, encodeCommand } from '../core/command.ts';
+import { COMMAND_KIND } from '../core/command.ts';
+import { encodeCommand } from '../core/command-codec.ts';
 import { ParleyError } from '../core/errors.ts';
 import { newRawId } from '../core/ids.ts';
 import { encodeError } from '../core/link-payload.ts';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import fc from 'fast-check';
 import { hex } from '../../core/bytes.ts';
-import { COMMAND_KIND, encodeCommand, NO_ID } from '../../core/command.ts';
+import { COMMAND_KIND, NO_ID } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import type { AccountApplied, DirectoryPage } from './contract.ts';
 import { createAccountMachine, type DirectoryMachine } from './account-machine.ts';
 

@@ -4,7 +4,8 @@
  * late changes nothing (DESIGN §4).
  */
 import { hex } from '../../core/bytes.ts';
-import { COMMAND_KIND, decodeCommand } from '../../core/command.ts';
+import { COMMAND_KIND } from '../../core/command.ts';
+import { decodeCommand } from '../../core/command-codec.ts';
 import { invariant } from '../../core/invariant.ts';
 import type {
   AccountApplied,

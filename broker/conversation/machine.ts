@@ -9,11 +9,11 @@ import {
   COMMAND_KIND,
   commandKey,
   commandKind,
-  decodeCommand,
   SEND_AT,
   SEND_FLAG,
   SendView,
 } from '../../core/command.ts';
+import { decodeCommand } from '../../core/command-codec.ts';
 import { invariant } from '../../core/invariant.ts';
 import { BODY_KIND } from '../../core/row.ts';
 import type { Applying } from './applying.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { COMMAND_KIND, encodeCommand } from '../../core/command.ts';
+import { COMMAND_KIND } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { ROLE } from '../../core/facts.ts';
 import { groupConversationRaw } from '../../core/ids.ts';
 import { BODY_KIND, ROW_FLAG, RowView } from '../../core/row.ts';

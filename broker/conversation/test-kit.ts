@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import {
   COMMAND_KIND,
-  encodeCommand,
   encodeSend,
   NO_ID,
   NO_MENTIONS,
@@ -13,6 +12,7 @@ import {
   type SetMyStateCommand,
   type UpdateConversationCommand,
 } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
 import { payloadHash } from '../../core/payload-hash.ts';
 import { BODY_KIND, RowView } from '../../core/row.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { COMMAND_KIND, decodeCommand } from '../../core/command.ts';
+import { COMMAND_KIND } from '../../core/command.ts';
+import { decodeCommand } from '../../core/command-codec.ts';
 import { SLOT_COUNT, slotOf } from '../../core/ids.ts';
 import { Owner } from './owner.ts';
 import { ShardMap } from './shard-map.ts';

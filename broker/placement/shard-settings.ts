@@ -4,12 +4,8 @@
  * and hash key stay what the first entry said.
  */
 import { sameBytes } from '../../core/bytes.ts';
-import {
-  COMMAND_KIND,
-  NO_ID,
-  encodeCommand,
-  type ShardSettingsCommand,
-} from '../../core/command.ts';
+import { COMMAND_KIND, NO_ID, type ShardSettingsCommand } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { ID_BYTES } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 

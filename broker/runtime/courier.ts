@@ -7,7 +7,8 @@
  */
 import type { Timer, Timers } from '../../core/clock.ts';
 import { sameBytes } from '../../core/bytes.ts';
-import { COMMAND_KIND, NO_ID, commandKey, encodeCommand } from '../../core/command.ts';
+import { COMMAND_KIND, NO_ID, commandKey } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { Answerer } from './answers.ts';
 import type { JournalMembership } from './journal.ts';

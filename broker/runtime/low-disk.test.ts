@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { COMMAND_KIND, NO_ID, encodeCommand } from '../../core/command.ts';
+import { COMMAND_KIND, NO_ID } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
 import { RECORD } from '../../core/record.ts';
 import { BODY_KIND } from '../../core/row.ts';

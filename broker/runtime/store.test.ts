@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ByteReader, text } from '../../core/bytes.ts';
-import { COMMAND_KIND, NO_ID, encodeCommand, type CreateGroupCommand } from '../../core/command.ts';
+import { COMMAND_KIND, NO_ID, type CreateGroupCommand } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
 import { decodeAccountEvent, decodeReceipts, readHandles } from '../../core/link-payload.ts';
 import { RECORD } from '../../core/record.ts';

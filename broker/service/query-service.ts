@@ -3,7 +3,8 @@
  * in the store's thread on StoreReads. Every read first passes a ReadIndex round of its shard, so
  * that it sees whatever was committed before it was asked (CONTRACT §3 G8).
  */
-import { ParleyError } from '../../core/errors.ts';
+import { ParleyError, toParleyError } from '../../core/errors.ts';
+import type { Logger } from '../../core/observe.ts';
 import { QUERY, type QueryNumber } from '../../core/query.ts';
 import { codecOf, DecodeError, type Codec, type Plain } from '../../proto/codec.ts';
 import type { Message as ProtoMessage } from '@bufbuild/protobuf';
@@ -14,6 +15,7 @@ import * as messagesPb from '../../proto/gen/parley/client/v1/messages_pb.ts';
 import * as syncPb from '../../proto/gen/parley/client/v1/sync_pb.ts';
 import { ConversationSchema } from '../../proto/gen/parley/v1/types_pb.ts';
 import type { StoreReads } from '../runtime/contract.ts';
+import type { QueryHandler } from '../runtime/query-handler.ts';
 import type { Asked, Caller, Read } from './asked.ts';
 import { getConversation, listMembers, membersById, views } from './conversation-reads.ts';
 import { listMessages, listReceipts, listRows } from './message-reads.ts';
@@ -28,7 +30,7 @@ export interface QueryResult {
 
 type Handler = (asked: Asked, request: Uint8Array) => Promise<QueryResult>;
 
-export class QueryService {
+class QueryService {
   readonly #reads: StoreReads;
   readonly #handlers: ReadonlyMap<QueryNumber, Handler>;
 
@@ -44,6 +46,24 @@ export class QueryService {
       throw new ParleyError('PROTOCOL_UNSUPPORTED', `this broker does not know query ${method}`);
     return handler({ reads: this.#reads, caller }, request);
   }
+}
+
+/** The service as a store calls it. What is no refusal is a fault of this process, and logged. */
+export function queryHandlerOf(reads: StoreReads, log: Logger): QueryHandler {
+  const service = new QueryService(reads);
+  return {
+    query: ({ method: number, caller, device, request }, reply) => {
+      service.answer(number, { user: caller, device }, request).then(
+        ({ response, index }) => reply.result(response, index),
+        (thrown: unknown) => {
+          const error = toParleyError(thrown);
+          if (error.reason === 'INVARIANT')
+            log.error('a query failed', { method: number, cause: String(error.cause) });
+          reply.error(error);
+        },
+      );
+    },
+  };
 }
 
 function handlers(): ReadonlyMap<QueryNumber, Handler> {

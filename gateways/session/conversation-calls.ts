@@ -2,7 +2,8 @@
  * Calls that change a conversation: each becomes one command in its log, then the resource is read
  * for the response (CONTRACT §2 Conversations).
  */
-import { COMMAND_KIND, encodeCommand, type GroupSettings } from '../../core/command.ts';
+import { COMMAND_KIND, type GroupSettings } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { ROLE } from '../../core/facts.ts';
 import { compareBytes, isZero } from '../../core/bytes.ts';

@@ -4,7 +4,8 @@
  * no harm: nobody answers a mark, so one that was lost with the Link or refused by a busy store is
  * found by saying all recent ones again.
  */
-import { COMMAND_KIND, encodeCommand } from '../../core/command.ts';
+import { COMMAND_KIND } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 
 export interface Mark {
   readonly conversation: Uint8Array;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'mocha';
-import { decodeCommand } from '../../core/command.ts';
+import { decodeCommand } from '../../core/command-codec.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { decodeUuid, encodeId, newRawId, directConversationRaw } from '../../core/ids.ts';
 import { newConversationRaw } from '../testing/new-conversation.ts';

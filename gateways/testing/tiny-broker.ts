@@ -5,12 +5,12 @@
 import { ByteWriter, hex, writeU53, viewOf } from '../../core/bytes.ts';
 import {
   COMMAND_KIND,
-  decodeCommand,
   NO_ID,
   SEND_FLAG,
   type Command,
   type SendCommand,
 } from '../../core/command.ts';
+import { decodeCommand } from '../../core/command-codec.ts';
 import { ParleyError, isReason } from '../../core/errors.ts';
 import { encodeFacts, ROLE, type Facts } from '../../core/facts.ts';
 import { encodeId, slotOf } from '../../core/ids.ts';

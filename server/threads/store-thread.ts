@@ -9,11 +9,9 @@ import type { Logger, MetricSample } from '../../core/observe.ts';
 import { DirectoryMachine } from '../../broker/account/account-machine.ts';
 import { PackedConversationMachine } from '../../broker/conversation/machine.ts';
 import type { ShardSettings } from '../../broker/placement/shard-settings.ts';
-import type { StoreReads } from '../../broker/runtime/contract.ts';
-import type { QueryHandler } from '../../broker/runtime/query-handler.ts';
 import { Store } from '../../broker/runtime/store.ts';
 import type { StoreLimits, StoreStorage } from '../../broker/runtime/store-options.ts';
-import { QueryService } from '../../broker/service/query-service.ts';
+import { queryHandlerOf } from '../../broker/service/query-service.ts';
 import { renderConversation } from '../../broker/service/render.ts';
 import type { WalListener, WalRecovery } from '../../storage-engine/contract.ts';
 import type { KeyEncryptionKey } from '../../storage-engine/key-file.ts';
@@ -94,7 +92,7 @@ class StoreThread implements StoreCalls {
       machine: () => new PackedConversationMachine(),
       accounts: () => new DirectoryMachine(),
       render: renderConversation,
-      queries: (reads) => queryHandler(reads, this.#log),
+      queries: (reads) => queryHandlerOf(reads, this.#log),
       fatal: (error) => this.#fatal('the store cannot go on; the process ends', error),
     });
     await store.start();
@@ -164,23 +162,6 @@ class StoreThread implements StoreCalls {
     // Ends this thread; the main thread sees the code and ends the process with it.
     process.exit(EXIT_STORE_FAILED);
   }
-}
-
-function queryHandler(reads: StoreReads, log: Logger): QueryHandler {
-  const service = new QueryService(reads);
-  return {
-    query: ({ method, caller, device, request }, reply) => {
-      service.answer(method, { user: caller, device }, request).then(
-        ({ response, index }) => reply.result(response, index),
-        (thrown: unknown) => {
-          const error = toParleyError(thrown);
-          if (error.reason === 'INVARIANT')
-            log.error('a query failed', { method, cause: String(error.cause) });
-          reply.error(error);
-        },
-      );
-    },
-  };
 }
 
 // The options are what the main thread put there; a worker has no other caller.

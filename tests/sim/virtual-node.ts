@@ -9,11 +9,9 @@ import { toParleyError } from '../../core/errors.ts';
 import { DirectoryMachine } from '../../broker/account/account-machine.ts';
 import { PackedConversationMachine } from '../../broker/conversation/machine.ts';
 import type { ShardSettings } from '../../broker/placement/shard-settings.ts';
-import type { StoreReads } from '../../broker/runtime/contract.ts';
-import type { QueryHandler } from '../../broker/runtime/query-handler.ts';
 import { Store } from '../../broker/runtime/store.ts';
 import type { StoreLimits, StoreStorage } from '../../broker/runtime/store-options.ts';
-import { QueryService } from '../../broker/service/query-service.ts';
+import { queryHandlerOf } from '../../broker/service/query-service.ts';
 import { renderConversation } from '../../broker/service/render.ts';
 import { Gateway } from '../../gateways/gateway.ts';
 import { Origins } from '../../gateways/origins.ts';
@@ -144,7 +142,7 @@ export class VirtualNode {
         weakness.machine ?? ((): PackedConversationMachine => new PackedConversationMachine()),
       accounts: () => new DirectoryMachine(),
       render: renderConversation,
-      queries: (reads) => queryHandler(reads, log),
+      queries: (reads) => queryHandlerOf(reads, log),
       fatal: (error) => this.#ended(scope, error),
     });
     this.#store = store;
@@ -338,21 +336,4 @@ export class VirtualGateway {
     for (const known of this.#sockets) if (known.isOver) this.#sockets.delete(known);
     this.#sockets.add(socket);
   }
-}
-
-function queryHandler(reads: StoreReads, log: Logger): QueryHandler {
-  const service = new QueryService(reads);
-  return {
-    query: ({ method, caller, device, request }, reply) => {
-      service.answer(method, { user: caller, device }, request).then(
-        ({ response, index }) => reply.result(response, index),
-        (thrown: unknown) => {
-          const error = toParleyError(thrown);
-          if (error.reason === 'INVARIANT')
-            log.error('a query failed', { method, cause: String(error.cause) });
-          reply.error(error);
-        },
-      );
-    },
-  };
 }
