@@ -5,7 +5,7 @@ import { Tasks } from '../../core/tasks.ts';
 import { idOf, markCommand } from '../conversation/test-kit.ts';
 import { CommandNeeds, type CommandNeedsParts } from './command-needs.ts';
 import type { Held } from './lanes.ts';
-import { VirtualTime } from './test-kit.ts';
+import { VirtualTime } from './testing/virtual-time.ts';
 
 function heldOf(command: Uint8Array): Held {
   const answerer = { committed: () => undefined, refused: () => undefined };

@@ -6,7 +6,7 @@ import { idOf } from '../conversation/test-kit.ts';
 import type { Answerer } from './answers.ts';
 import { COURIER_WINDOW, Courier } from './courier.ts';
 import type { JournalMembership } from './journal.ts';
-import { VirtualTime } from './test-kit.ts';
+import { VirtualTime } from './testing/virtual-time.ts';
 
 interface Asked {
   readonly destination: number;

@@ -2,59 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { COMMAND_KIND, NO_ID } from '../../core/command.ts';
 import { encodeCommand } from '../../core/command-codec.ts';
-import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
+import { groupConversationRaw } from '../../core/ids.ts';
 import { RECORD } from '../../core/record.ts';
 import { BODY_KIND } from '../../core/row.ts';
-import { OPEN_GROUP, idOf, markCommand, sendCommand } from '../conversation/test-kit.ts';
+import { idOf, markCommand } from '../conversation/test-kit.ts';
 import { goesOnWithLowDisk } from './store-budget.ts';
-import { TestNode, type TestGateway } from './test-kit.ts';
+import { ANA, BO, CEM, DIRECT, createGroup, hello, removeMember } from './testing/talk.ts';
+import type { TestGateway } from './testing/test-gateway.ts';
+import { TestNode } from './testing/test-node.ts';
 
-const ANA = idOf(1);
-const BO = idOf(2);
-const CEM = idOf(3);
-const DIRECT = directConversationRaw(ANA, BO);
-const CREW = groupConversationRaw(ANA, idOf(1, 6));
-
-function send(
-  clientSeq: number,
-  more: Partial<Parameters<typeof sendCommand>[0]> = {},
-): Uint8Array {
-  return sendCommand({
-    to: DIRECT,
-    from: ANA,
-    peer: BO,
-    outbox: idOf(1, 7),
-    clientSeq,
-    after: clientSeq - 1,
-    clientMessageId: idOf(clientSeq, 9),
-    text: `hello ${clientSeq}`,
-    ...more,
-  });
-}
+const CREW_REQUEST = idOf(1, 6);
+const CREW = groupConversationRaw(ANA, CREW_REQUEST);
 
 const deleted = { bodyKind: BODY_KIND.delete, target: 1, text: '' } as const;
 const edited = { bodyKind: BODY_KIND.edit, target: 1, text: 'again' } as const;
 const byAna = { timeMs: 0, key: CREW, caller: ANA };
 
-function createCrew(members: readonly Uint8Array[], request: number = 1): Uint8Array {
-  const requestId = idOf(request, 6);
-  return encodeCommand({
-    ...byAna,
-    kind: COMMAND_KIND.createGroup,
-    key: groupConversationRaw(ANA, requestId),
-    requestId,
-    name: 'crew',
-    members,
-    settings: OPEN_GROUP,
-  });
-}
-
 function add(user: Uint8Array): Uint8Array {
   return encodeCommand({ ...byAna, kind: COMMAND_KIND.addMembers, users: [user], role: 1 });
-}
-
-function remove(user: Uint8Array): Uint8Array {
-  return encodeCommand({ ...byAna, kind: COMMAND_KIND.removeMember, user });
 }
 
 function rename(): Uint8Array {
@@ -87,12 +52,23 @@ describe('a nearly full disk', () => {
   it('takes deletes, marks, removals, settings and account commands; what brings content or members waits', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
-    for (const command of [send(1), createCrew([BO, CEM])])
+    for (const command of [hello(1), createGroup(CREW_REQUEST, [BO, CEM])])
       assert.equal(await ask(node, gateway, command), 'taken');
     node.store.loop.spaceChanged(true);
-    for (const command of [send(2), send(2, edited), createCrew([BO], 2), add(idOf(4)), rename()])
+    for (const command of [
+      hello(2),
+      hello(2, edited),
+      createGroup(idOf(2, 6), [BO]),
+      add(idOf(4)),
+      rename(),
+    ])
       assert.equal(await ask(node, gateway, command), 'OVERLOADED');
-    const small = [send(2, deleted), markCommand(DIRECT, BO, { read: 1 }), remove(CEM), archive()];
+    const small = [
+      hello(2, deleted),
+      markCommand(DIRECT, BO, { read: 1 }),
+      removeMember(CREW, CEM),
+      archive(),
+    ];
     for (const command of [...small, revoke()])
       assert.equal(await ask(node, gateway, command), 'taken');
     assert.equal(node.store.budget.refused.lowDisk, 5);
@@ -105,13 +81,13 @@ describe('a nearly full disk', () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
     node.store.loop.spaceChanged(true);
-    const refused = gateway.command(send(1));
+    const refused = gateway.command(hello(1));
     await node.time.settle();
     const error = gateway.refused(refused);
     assert.match(error.message, /disk is nearly full/);
     assert.ok((error.retryAfterMs ?? 0) > 0);
     node.store.loop.spaceChanged(false);
-    const taken = gateway.command(send(1));
+    const taken = gateway.command(hello(1));
     await node.time.settle();
     assert.equal(gateway.committed(taken).sequence, 1);
   });
@@ -119,10 +95,10 @@ describe('a nearly full disk', () => {
   it('a message erased on it is erased on the disk as well: the flush goes on', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
-    gateway.command(send(1, { text: 'the-secret-one' }));
+    gateway.command(hello(1, { text: 'the-secret-one' }));
     await node.flushed();
     node.store.loop.spaceChanged(true);
-    assert.equal(await ask(node, gateway, send(2, deleted)), 'taken');
+    assert.equal(await ask(node, gateway, hello(2, deleted)), 'taken');
     await node.flushed();
     const rows = { from: 1, through: 9, limit: 9, newest: false };
     const [first] = await node.until(node.store.reads.rows(DIRECT, rows));
@@ -130,9 +106,14 @@ describe('a nearly full disk', () => {
   });
 
   it('of every kind of command it is settled whether it waits', () => {
-    const waits = [send(1), send(1, edited), createCrew([BO]), add(BO), rename()];
+    const waits = [hello(1), hello(1, edited), createGroup(CREW_REQUEST, [BO]), add(BO), rename()];
     assert.deepEqual(waits.map(goesOnWithLowDisk), [false, false, false, false, false]);
-    const goes = [send(1, deleted), markCommand(DIRECT, BO, { read: 1 }), remove(BO), revoke()];
+    const goes = [
+      hello(1, deleted),
+      markCommand(DIRECT, BO, { read: 1 }),
+      removeMember(CREW, BO),
+      revoke(),
+    ];
     assert.deepEqual(goes.map(goesOnWithLowDisk), [true, true, true, true]);
   });
 });

@@ -11,7 +11,8 @@ import { BODY_KIND, ROW_FLAG, RowView } from '../../core/row.ts';
 import { seededRandom } from '../../storage-engine/testing.ts';
 import { isDeleted } from '../conversation/overlay.ts';
 import { idOf, markCommand, sendCommand } from '../conversation/test-kit.ts';
-import { TestNode, type TestGateway } from './test-kit.ts';
+import type { TestGateway } from './testing/test-gateway.ts';
+import { TestNode } from './testing/test-node.ts';
 
 const PAIRS = 5;
 const IN_FLIGHT_MAX = 8;

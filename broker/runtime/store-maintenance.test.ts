@@ -9,7 +9,8 @@ import { storedOverlayRange } from './overlays.ts';
 import { SHARD_PART } from './shard-meta.ts';
 import { StampClock } from './stamp-clock.ts';
 import { StoreMaintenance } from './store-maintenance.ts';
-import { TestNode, VirtualTime } from './test-kit.ts';
+import { TestNode } from './testing/test-node.ts';
+import { VirtualTime } from './testing/virtual-time.ts';
 
 const HOUR_MS = 3_600_000;
 
