@@ -7,6 +7,7 @@ import type {
   Invites,
   Key,
   MessageRef,
+  MessageRow,
   Place,
   Quote,
   Receipts,
@@ -37,7 +38,7 @@ import { type Span, spanOf } from './ranges.ts';
 import { Cell, Derived, isShallowEqual } from './store.ts';
 import { Ticks } from './ticks.ts';
 import { type TimelineOwner, WindowTimeline } from './timeline.ts';
-import { type PendingChange, quoteOf, type RowsInput } from './timeline-rows.ts';
+import { type PendingChange, quoteOf, RowMaker, type RowsInput } from './timeline-rows.ts';
 
 const TYPING_MS = 6_000;
 const QUOTES_MAX = 400;
@@ -280,6 +281,13 @@ export class LiveConversation implements Conversation, TimelineOwner {
     };
   }
 
+  /** A message of it by itself, outside any timeline; undefined = it is not shown as one. */
+  rowOf(message: Message): MessageRow | undefined {
+    const input = { ...this.rowsInput(), messages: [message], holes: [], pending: [] };
+    const [row] = new RowMaker().make(input);
+    return row?.is === 'message' ? row : undefined;
+  }
+
   tickOf(key: Key, sequence: Sequence): Cell<SendState> {
     return this.#ticks.get(key, sequence, this.#log());
   }
@@ -320,9 +328,9 @@ export class LiveConversation implements Conversation, TimelineOwner {
 
   async #readQuote(sequence: Sequence): Promise<void> {
     const range = { from: sequence, through: sequence, limit: 1, isNewest: true };
-    let [message] = await this.#core.readMessages(this.id, range);
+    let [message] = await this.#core.history.readMessages(this.id, range);
     if (message === undefined && this.#core.isReady()) {
-      const answer = await this.#core.readPage(this.id, { sequence });
+      const answer = await this.#core.history.readPage(this.id, { sequence });
       message = answer.messages?.[0];
     }
     if (message === undefined) return;

@@ -1,20 +1,12 @@
 /** What conversations, timelines and lists need of the client around them. */
-import type { ConversationId, ListMessagesAnswer, Message, Sequence, UserId } from './contract.ts';
+import type { ConversationId, Sequence, UserId } from './contract.ts';
 import type { ConversationLog } from './conversation-log.ts';
+import type { History } from './history.ts';
 import type { HostPort } from './host.ts';
 import type { LocalGroup } from './info.ts';
 import type { Outbox } from './outbox.ts';
 import type { PeopleStore } from './people.ts';
 import type { Span } from './ranges.ts';
-
-export interface PageRequest {
-  readonly before?: Sequence;
-  readonly after?: Sequence;
-  readonly around?: Sequence;
-  readonly atTimeMs?: number;
-  readonly sequence?: Sequence;
-  readonly limit?: number;
-}
 
 export interface OpenTimeline {
   close(): void;
@@ -26,6 +18,7 @@ export interface Core {
   readonly host: HostPort;
   readonly outbox: Outbox;
   readonly people: PeopleStore;
+  readonly history: History;
   me(): UserId;
   log(id: ConversationId): ConversationLog | undefined;
   /** Made here and not yet on the server. */
@@ -33,13 +26,6 @@ export interface Core {
   /** False: a follower, which may not write. */
   mayWrite(): boolean;
   isReady(): boolean;
-  /** Messages held on the device in [from, through], ascending; the newest `limit` if `isNewest`. */
-  readMessages(
-    id: ConversationId,
-    o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
-  ): Promise<readonly Message[]>;
-  /** Reads a page from the server; it is stored, and in every open timeline, on return. */
-  readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer>;
   call<T>(method: string, request: unknown): Promise<T>;
   /** The same, but waits for a connection first: what a person asked for. */
   ask<T>(method: string, request: unknown): Promise<T>;

@@ -1,6 +1,14 @@
 /** Which sequences an answer of List speaks for: it is dense, and a short page ends at an edge. */
 import type { ListMessagesAnswer, Sequence } from './contract.ts';
-import type { PageRequest } from './core.ts';
+
+export interface PageRequest {
+  readonly before?: Sequence;
+  readonly after?: Sequence;
+  readonly around?: Sequence;
+  readonly atTimeMs?: number;
+  readonly sequence?: Sequence;
+  readonly limit?: number;
+}
 
 const LIMIT_DEFAULT = 50;
 

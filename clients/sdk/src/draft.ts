@@ -2,6 +2,7 @@
 import type { Draft, DraftStore } from './client-interface.ts';
 import type { ConversationId } from './contract.ts';
 import type { HostPort } from './host.ts';
+import type { OwnState } from './own-state.ts';
 import { Cell, isShallowEqual } from './store.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
@@ -12,22 +13,19 @@ export class SavedDraft implements DraftStore {
   readonly #id: ConversationId;
   readonly #cell: Cell<Draft>;
   readonly #host: HostPort;
-  readonly #write: (puts: readonly StorePut<OwnTable>[]) => void;
-  readonly #changed: (draft: Draft) => void;
+  readonly #own: OwnState;
+  readonly #tell: () => void;
   #cancel: (() => void) | undefined;
 
-  constructor(o: {
-    id: ConversationId;
-    draft: Draft | undefined;
-    host: HostPort;
-    write: (puts: readonly StorePut<OwnTable>[]) => void;
-    changed: (draft: Draft) => void;
-  }) {
-    this.#id = o.id;
-    this.#cell = new Cell<Draft>(o.draft ?? EMPTY, isShallowEqual);
+  constructor(
+    id: ConversationId,
+    o: { readonly host: HostPort; readonly own: OwnState; changed(): void },
+  ) {
+    this.#id = id;
+    this.#cell = new Cell<Draft>(o.own.drafts.get(id) ?? EMPTY, isShallowEqual);
     this.#host = o.host;
-    this.#write = o.write;
-    this.#changed = o.changed;
+    this.#own = o.own;
+    this.#tell = () => o.changed();
   }
 
   get(): Draft {
@@ -50,7 +48,7 @@ export class SavedDraft implements DraftStore {
     if (this.#cancel === undefined) return;
     this.#cancel();
     this.#cancel = undefined;
-    this.#write([this.#put(this.#cell.get())]);
+    this.#own.write([this.#put(this.#cell.get())]);
   }
 
   /** Empties it; what is to be written goes into the caller's transaction (S4). */
@@ -61,6 +59,11 @@ export class SavedDraft implements DraftStore {
     this.#cell.set(EMPTY);
     this.#changed(EMPTY);
     return [this.#put(EMPTY)];
+  }
+
+  #changed(draft: Draft): void {
+    this.#own.noteDraft(this.#id, draft);
+    this.#tell();
   }
 
   #put(draft: Draft): StorePut<OwnTable> {

@@ -1,31 +1,15 @@
 /**
  * The running client: owns connection, sync, outbox and what hangs on them, and carries events from
- * one to another. Start reads the device and never waits for the network; stop leaves no timer, lock
- * or socket (S18).
+ * one to another. When it runs is its life's (life.ts).
  */
+import { Account } from './account.ts';
 import { CACHE_BYTES_MAX } from './cache-pages.ts';
-import type {
-  ClientOptions,
-  Credential,
-  CredentialWhy,
-  Events,
-  Filter,
-} from './client-interface.ts';
+import type { ClientOptions, Events, Filter, Store } from './client-interface.ts';
 import { Connection } from './connection.ts';
-import type {
-  ConversationId,
-  ConversationResource,
-  ListMessagesAnswer,
-  Message,
-  Ready,
-  Sequence,
-  ServerFrame,
-  User,
-  UserId,
-} from './contract.ts';
+import type { ConversationId, Message, Ready, Sequence, User, UserId } from './contract.ts';
 import { LiveConversation } from './conversation.ts';
 import type { ConversationLog } from './conversation-log.ts';
-import type { Core, MyPatch, OpenTimeline, PageRequest } from './core.ts';
+import type { Core, MyPatch, OpenTimeline } from './core.ts';
 import { SavedDraft } from './draft.ts';
 import { Emitter } from './emitter.ts';
 import { ClientError } from './errors.ts';
@@ -35,28 +19,27 @@ import { History } from './history.ts';
 import { type HostPort, platformHost } from './host.ts';
 import { directConversationId } from './ids.ts';
 import type { LocalGroup } from './info.ts';
+import { Life } from './life.ts';
+import type { FirstScreen, Loaded } from './load.ts';
 import type { LiveListWindow } from './list-window.ts';
-import { loadCache, loadShelf } from './load.ts';
-import { localDirect, logOfLocalGroup, newLocalGroup } from './local-conversations.ts';
-import type { Lease } from './locks.ts';
+import { localDirect } from './local-conversations.ts';
 import { Marks } from './marks.ts';
 import type { MessageBatch } from './message-batch.ts';
 import { isCountable } from './message-merge.ts';
 import { MySettings } from './my-settings.ts';
-import { Outbox, type SettledRef } from './outbox.ts';
+import { Outbox } from './outbox.ts';
 import { OwnState } from './own-state.ts';
 import { PeopleStore } from './people.ts';
 import type { Reason } from './reasons.ts';
 import { SavedStore } from './saved-store.ts';
 import { Shelf } from './shelf.ts';
-import { Cell, Derived } from './store.ts';
+import type { Derived } from './store.ts';
 import { memoryStore } from './stores/memory.ts';
 import { Sync } from './sync.ts';
 import type { SyncOutcome } from './sync-machine.ts';
-import { RowMaker } from './timeline-rows.ts';
 import { transmit } from './transmit.ts';
 import { webSocketTransport } from './transports/websocket.ts';
-import { Views } from './views.ts';
+import { type UnreadCounts, Views } from './views.ts';
 
 const ASK_MS_MAX = 10_000;
 
@@ -64,40 +47,34 @@ export class Engine implements Core {
   readonly host: HostPort;
   readonly connection: Connection;
   readonly people: PeopleStore;
-  readonly user: Cell<User>;
-  readonly unread: Derived<{ readonly messages: number; readonly mentions: number }>;
+  readonly history: History;
+  readonly user: Store<User>;
+  readonly unread: Derived<UnreadCounts>;
   outbox: Outbox;
   readonly #options: ClientOptions;
   readonly #store: SavedStore;
   readonly #own: OwnState;
+  readonly #account: Account;
   readonly #marks: Marks;
   readonly #focus: Focus;
   readonly #groups: GroupMaker;
   readonly #settings: MySettings;
-  readonly #history: History;
   readonly #views: Views;
   readonly #events = new Emitter();
   readonly #shelf: Shelf;
+  readonly #life: Life;
   #sync: Sync;
-  #lease: Lease | undefined;
-  #isRunning = false;
-  #isFollower = false;
-  #deviceId = '';
-  #starting: Promise<void> | undefined;
-  #loading: Promise<void> | undefined;
-  /** Rises with each stop and take-over: what an earlier start still does is void. */
-  #life = 0;
 
   constructor(options: ClientOptions) {
     this.#options = options;
     this.host = options.host ?? platformHost();
     this.#store = new SavedStore(options.store ?? memoryStore(), {
       unsaved: () => this.#unsaved(),
-      fenced: () => this.#follow(),
+      fenced: () => this.#life.follow(),
     });
     this.#own = new OwnState(this.#store);
-    this.user = new Cell<User>({ userId: '' });
-    this.unread = new Derived(() => this.#sync.machine.unread());
+    this.#account = new Account(this.#own, options);
+    this.user = this.#account.user;
     this.connection = this.#newConnection();
     this.people = new PeopleStore({
       store: this.#store,
@@ -112,36 +89,28 @@ export class Engine implements Core {
     this.#marks = new Marks(this.host, {
       log: (id) => this.log(id),
       logs: () => this.#sync.machine.logs.values(),
-      tell: ({ delivered, read }) =>
-        this.connection.tell({
-          receipt: {
-            ...(delivered.length > 0 ? { delivered } : {}),
-            ...(read.length > 0 ? { read } : {}),
-          },
-        }),
+      tell: (frame) => this.connection.tell(frame),
     });
     this.#focus = new Focus(this.host, (frame) => this.connection.tell(frame));
-    this.#groups = new GroupMaker(this.host, this.#own, {
-      call: (method, request) => this.call(method, request),
-      isReady: () => this.isReady(),
-      made: (group, resource) => this.#groupMade(group, resource),
-      left: (group) => this.#groupLeft(group),
-      failed: (group) => this.#touch(group.conversationId),
-    });
+    this.#groups = this.#newGroupMaker();
     this.#settings = new MySettings(this.host, this.#own, {
       log: (id) => this.log(id),
       call: (method, request) => this.call(method, request),
       isReady: () => this.isReady(),
       answered: (resource) => this.#sync.push({ is: 'resource', resource }),
     });
-    this.#views = new Views((id) => this.#newConversation(id));
+    this.#views = new Views(
+      (id) => this.#newConversation(id),
+      () => this.#sync.machine.unread(),
+    );
+    this.unread = this.#views.unread;
     this.#shelf = new Shelf(this.host, this.#store, () => ({
       logs: this.#sync.machine.logs.values(),
       user: this.user.get(),
     }));
     this.outbox = this.#newOutbox();
     this.#sync = this.#newSync();
-    this.#history = new History(this.#store, {
+    this.history = new History(this.#store, {
       call: (method, request) => this.call(method, request),
       sync: () => this.#sync,
       entry: (key) => this.outbox.machine.entry(key),
@@ -149,6 +118,7 @@ export class Engine implements Core {
         if (row.senderUserId === this.me()) this.outbox.appeared(row);
       },
     });
+    this.#life = this.#newLife();
     this.connection.state.subscribe(() => this.#views.listsChanged());
   }
 
@@ -158,87 +128,77 @@ export class Engine implements Core {
         url: this.#options.url,
         transports: this.#options.transports ?? [webSocketTransport()],
         host: this.host,
-        credential: (why) => this.#credential(why),
+        credential: (why) => this.#account.credential(why),
       },
       {
         resume: () => this.#sync.machine.resume(new Set(this.#views.open())),
         ready: (ready) => this.#ready(ready),
-        pushed: (frames) => this.#pushed(frames),
+        pushed: (frames) => {
+          for (const frame of frames) this.#sync.push({ is: 'frame', frame });
+        },
         lost: () => this.#lost(),
         signedOut: (reason) => this.#events.emit('signedOut', { reason }),
-        replaced: () => this.#follow(),
+        replaced: () => this.#life.follow(),
       },
     );
   }
 
-  // --- life --------------------------------------------------------------------------------------
-
   start(): Promise<void> {
-    this.#starting ??= this.#start(this.#life).catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
+    return this.#life.start();
+  }
+
+  stop(): Promise<void> {
+    this.#views.stop();
+    return this.#life.stop();
+  }
+
+  async takeOver(): Promise<void> {
+    if (!this.#life.isFollower) return;
+    await this.#life.takeOver(this.me());
+    this.#views.online();
+  }
+
+  async signOut(wipe: boolean): Promise<void> {
+    if (this.isReady())
+      await this.call('Auth.RevokeSession', { sessionId: 'current' }).catch(() => undefined);
+    await this.stop();
+    if (wipe) await this.#life.wipe();
+  }
+
+  #newLife(): Life {
+    const { url, locks } = this.#options;
+    return new Life({
+      store: this.#store,
+      own: this.#own,
+      credential: () => this.#options.credential('start'),
+      take: (userId) => locks?.take(`parley:${url}:${userId}`),
+      hooks: {
+        identified: (userId) => this.#account.user.set({ userId }),
+        shelf: (first) => this.#shown(first),
+        loadOutbox: () => this.outbox.load(),
+        running: () => this.#running(),
+        logs: (logs) => this.#took(logs),
+        loaded: (loaded) => this.#loaded(loaded),
+        followed: () => this.#followed(),
+        halt: () => this.#halt(undefined),
+        over: () => {
+          this.outbox = this.#newOutbox();
+          this.#sync = this.#newSync();
+        },
+      },
     });
-    return this.#starting;
   }
 
-  async #start(life: number): Promise<void> {
-    await this.#store.open();
-    await this.#own.loadIdentity();
-    const identity = this.#own.identity;
-    if (identity === undefined) {
-      // The very first use: which account this is, only the credential says.
-      const { userId, deviceId = '' } = await this.#options.credential('start');
-      if (life !== this.#life) return;
-      await this.#claim(userId);
-      this.#own.setIdentity({ userId, deviceId });
-    } else await this.#claim(identity.userId);
-    await this.#load(life);
-  }
-
-  async #claim(userId: UserId): Promise<void> {
-    const lease = await this.#options.locks?.take(`parley:${this.#options.url}:${userId}`);
-    this.#lease = lease;
-    lease?.lost
-      .then(() => {
-        if (this.#lease === lease) this.#follow();
-      })
-      .catch(() => undefined);
-    await this.#store.claim();
-    this.#isFollower = false;
-  }
-
-  /** What is one's own and the first screen now; the rest, then the network, behind it (S13). */
-  async #load(life: number): Promise<void> {
-    await this.#own.load();
-    this.user.set({ userId: this.me() });
-    const first = await loadShelf(this.#store, this.me());
-    if (life !== this.#life) return;
-    if (first?.user !== undefined) this.user.set(first.user);
+  #shown(first: FirstScreen | undefined): void {
+    if (first?.user !== undefined) this.#account.user.set(first.user);
     this.#took(first?.logs ?? []);
-    // Before the groups that wait to be made: holding their sends makes lanes, which need its id.
-    await this.outbox.load();
-    if (life !== this.#life) return;
-    for (const group of this.#own.groups.values()) this.#adoptGroup(group);
-    this.#isRunning = true;
-    this.connection.note({ saved: this.#store.isSaved, readOnly: false, follower: false });
-    this.#changedAll();
-    this.#loading = this.#loadRest(life);
-    // Who waits for it hears of a failure; nobody has to.
-    this.#loading.catch(() => undefined);
-    // Without a shelf there is nothing to show before the rest.
-    if (first === undefined) await this.#loading;
   }
 
-  async #loadRest(life: number): Promise<void> {
-    const loaded = await loadCache(this.#store, (logs) => {
-      if (life === this.#life) this.#took(logs);
-    });
-    if (life !== this.#life) return;
-    this.people.load(loaded.users);
-    for (const id of this.outbox.machine.conversations()) this.#adoptUnknown(id);
-    this.#sync.machine.resumeFrom(loaded.syncToken);
-    this.#changedAll();
-    this.connection.start();
+  #running(): void {
+    // Behind the outbox: holding the sends of a group makes lanes, which need the outbox's id.
+    this.#groups.adoptAll();
+    this.connection.note({ saved: this.#store.isSaved, readOnly: false, follower: false });
+    this.#views.allChanged();
   }
 
   #took(logs: readonly ConversationLog[]): void {
@@ -250,21 +210,18 @@ export class Engine implements Core {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#life += 1;
-    const starting = this.#starting;
-    this.#starting = undefined;
-    this.#isRunning = false;
-    this.#lease?.release();
-    this.#lease = undefined;
-    for (const conversation of this.#views.all()) conversation.stop();
-    await this.#halt(undefined);
-    // A start on its way sees that its life is over; only a credential may keep it waiting.
-    if (this.me() !== '') await starting?.catch(() => undefined);
-    await this.#loading?.catch(() => undefined);
-    this.outbox = this.#newOutbox();
-    this.#sync = this.#newSync();
-    await this.#store.close();
+  #loaded(loaded: Loaded): void {
+    this.people.load(loaded.users);
+    for (const id of this.outbox.machine.conversations()) this.#adoptUnknown(id);
+    this.#sync.machine.resumeFrom(loaded.syncToken);
+    this.#views.allChanged();
+    this.connection.start();
+  }
+
+  #followed(): void {
+    this.connection.note({ readOnly: true, follower: true });
+    this.#halt('REPLACED').catch(() => undefined);
+    this.#events.emit('replaced', {});
   }
 
   /** Ends everything that runs; the state shown stays. */
@@ -281,47 +238,12 @@ export class Engine implements Core {
     await this.#own.settled();
   }
 
-  async signOut(wipe: boolean): Promise<void> {
-    if (this.isReady())
-      await this.call('Auth.RevokeSession', { sessionId: 'current' }).catch(() => undefined);
-    await this.stop();
-    if (!wipe) return;
-    await this.#store.open();
-    await this.#store.wipe('cache');
-    await this.#store.wipe('own');
-    await this.#store.close();
-    this.#own.identity = undefined;
-  }
-
-  /** Another owner has the data: this copy shows what it has and writes nothing (S11). */
-  #follow(): void {
-    if (this.#isFollower || !this.#isRunning) return;
-    this.#isFollower = true;
-    this.#lease = undefined;
-    this.connection.note({ readOnly: true, follower: true });
-    this.#halt('REPLACED').catch(() => undefined);
-    this.#events.emit('replaced', {});
-  }
-
-  async takeOver(): Promise<void> {
-    if (!this.#isFollower) return;
-    this.#life += 1;
-    await this.#loading?.catch(() => undefined);
-    await this.#claim(this.me());
-    this.outbox = this.#newOutbox();
-    this.#sync = this.#newSync();
-    await this.#load(this.#life);
-    for (const conversation of this.#views.all()) conversation.online();
-  }
-
   #unsaved(): void {
     // What was stored cannot be read any more: all of it is a hole again, and nothing is lost.
     this.#sync.unsaved();
     this.connection.note({ saved: false });
-    this.#changedAll();
+    this.#views.allChanged();
   }
-
-  // --- what an application asks for ----------------------------------------------------------------
 
   conversation(id: ConversationId): LiveConversation {
     return this.#views.conversation(id);
@@ -341,12 +263,7 @@ export class Engine implements Core {
     this.#mustBeStarted();
     if (!this.mayWrite())
       throw new ClientError('REPLACED', 'another tab or process has taken over');
-    const made = newLocalGroup(this.host, this.me(), group);
-    this.#own.setGroup(made);
-    this.#adoptGroup(made);
-    this.#touch(made.conversationId);
-    this.#groups.make(made.conversationId);
-    return this.conversation(made.conversationId);
+    return this.conversation(this.#groups.create(group));
   }
 
   #mustBeStarted(): void {
@@ -374,10 +291,8 @@ export class Engine implements Core {
     return this.#events.on(event, fn);
   }
 
-  // --- Core ----------------------------------------------------------------------------------------
-
   me(): UserId {
-    return this.#own.identity?.userId ?? '';
+    return this.#account.userId;
   }
 
   log(id: ConversationId): ConversationLog | undefined {
@@ -389,22 +304,11 @@ export class Engine implements Core {
   }
 
   mayWrite(): boolean {
-    return !this.#isFollower;
+    return !this.#life.isFollower;
   }
 
   isReady(): boolean {
     return this.connection.isReady;
-  }
-
-  readMessages(
-    id: ConversationId,
-    o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
-  ): Promise<readonly Message[]> {
-    return this.#history.readMessages(id, o);
-  }
-
-  readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer> {
-    return this.#history.readPage(id, request);
   }
 
   call<T>(method: string, request: unknown): Promise<T> {
@@ -430,7 +334,7 @@ export class Engine implements Core {
     this.#marks.read(id, clamped);
     log.read(clamped);
     this.#sync.push({ is: 'read', conversationId: id, sequence: clamped });
-    this.#touch(id);
+    this.#views.changed(id);
   }
 
   setTyping(id: ConversationId): void {
@@ -440,7 +344,7 @@ export class Engine implements Core {
   setMine(id: ConversationId, patch: MyPatch): void {
     if (!this.mayWrite()) return;
     this.#settings.set(id, patch);
-    this.#touch(id);
+    this.#views.changed(id);
   }
 
   timelineOpened(timeline: OpenTimeline, id: ConversationId): void {
@@ -454,22 +358,12 @@ export class Engine implements Core {
   }
 
   learnMe(user: User): void {
-    this.user.set(user);
+    this.#account.user.set(user);
     this.people.learn([user]);
   }
 
-  // --- connection ----------------------------------------------------------------------------------
-
-  async #credential(why: CredentialWhy): Promise<Credential> {
-    const credential = await this.#options.credential(why);
-    if (credential.userId !== this.me())
-      throw new ClientError('SENDER_MISMATCH', 'the credential is of another account');
-    if (credential.deviceId !== undefined) this.#deviceId = credential.deviceId;
-    return credential;
-  }
-
   #ready(ready: Ready): void {
-    if (ready.deviceId !== undefined) this.#deviceId = ready.deviceId;
+    this.#account.ready(ready);
     this.#sync.push({ is: 'ready', ready });
     this.outbox.live(true);
     this.#groups.online();
@@ -482,10 +376,6 @@ export class Engine implements Core {
       .catch(() => undefined);
   }
 
-  #pushed(frames: readonly ServerFrame[]): void {
-    for (const frame of frames) this.#sync.push({ is: 'frame', frame });
-  }
-
   #lost(): void {
     this.outbox.live(false);
     this.#sync.lost();
@@ -494,8 +384,6 @@ export class Engine implements Core {
     this.#focus.stop();
     this.#settings.stop();
   }
-
-  // --- sync ----------------------------------------------------------------------------------------
 
   #newSync(): Sync {
     return new Sync({
@@ -516,20 +404,12 @@ export class Engine implements Core {
   }
 
   #syncChanged(outcome: SyncOutcome, messages: MessageBatch): void {
-    const changed = messages.changed();
     for (const id of outcome.touched) {
       this.#settings.apply(id);
       const log = this.log(id);
       if (log !== undefined) this.#own.confirmRead(id, log.reportedRead);
-      this.#views.held(id)?.changed(changed.get(id));
     }
-    for (const { conversationId, span } of outcome.trimmed)
-      this.#views.held(conversationId)?.erased(span);
-    for (const id of outcome.resources) this.#views.held(id)?.members.changed();
-    for (const each of outcome.typing)
-      this.#views.held(each.conversationId)?.heardTyping(each.userId, each.isTyping);
-    this.#views.listsChanged();
-    this.unread.invalidate();
+    this.#views.synced(outcome, messages);
   }
 
   #syncStored(outcome: SyncOutcome): void {
@@ -546,7 +426,7 @@ export class Engine implements Core {
   #isLive(): void {
     this.connection.caughtUp();
     this.#marks.live(this.#own.reads);
-    for (const conversation of this.#views.all()) conversation.online();
+    this.#views.online();
   }
 
   #announce(conversationId: ConversationId, message: Message): void {
@@ -554,16 +434,9 @@ export class Engine implements Core {
     const isNews =
       isCountable(message.content) && message.sequence > (log?.unread.readThrough ?? 0);
     if (!isNews || !this.#events.has('message')) return;
-    const [row] = new RowMaker().make({
-      ...this.conversation(conversationId).rowsInput(),
-      messages: [message],
-      holes: [],
-      pending: [],
-    });
-    if (row?.is === 'message') this.#events.emit('message', { conversationId, row });
+    const row = this.conversation(conversationId).rowOf(message);
+    if (row !== undefined) this.#events.emit('message', { conversationId, row });
   }
-
-  // --- outbox --------------------------------------------------------------------------------------
 
   #newOutbox(): Outbox {
     return new Outbox({
@@ -571,7 +444,7 @@ export class Engine implements Core {
       host: this.host,
       hooks: {
         request: (entries, answered) => transmit(this.connection, entries, answered),
-        me: () => ({ userId: this.me(), deviceId: this.#deviceId }),
+        me: () => ({ userId: this.me(), deviceId: this.#account.deviceId }),
         committed: (settled, message, done) =>
           this.#sync.push({
             is: 'committed',
@@ -579,45 +452,19 @@ export class Engine implements Core {
             ...(message === undefined ? {} : { message }),
             done,
           }),
-        cached: (id) => {
-          if (this.#views.held(id)?.outboxCached() === true) this.#views.listsChanged();
-        },
-        failed: (entry, reason) => {
-          this.#events.emit('failed', {
-            conversationId: entry.conversationId,
-            key: entry.key,
-            reason,
-          });
-        },
-        changed: (id, settled) => this.#outboxChanged(id, settled),
-        recover: (id, keys) => this.#history.recover(id, keys),
+        cached: (id) => this.#views.outboxCached(id),
+        failed: ({ conversationId, key }, reason) =>
+          this.#events.emit('failed', { conversationId, key, reason }),
+        changed: (id, settled) => this.#views.outboxChanged(id, settled),
+        recover: (id, keys) => this.history.recover(id, keys),
       },
     });
   }
-
-  #outboxChanged(id: ConversationId, settled: SettledRef | undefined): void {
-    this.#views.held(id)?.outboxChanged(settled);
-    this.#views.listsChanged();
-  }
-
-  // --- parts ---------------------------------------------------------------------------------------
 
   #newConversation(id: ConversationId): LiveConversation {
-    const draft = new SavedDraft({
-      id,
-      draft: this.#own.drafts.get(id),
-      host: this.host,
-      write: (puts) => this.#own.write(puts),
-      changed: (value) => {
-        this.#own.noteDraft(id, value);
-        this.#views.listsChanged();
-      },
-    });
-    const made = new LiveConversation(this, id, draft);
-    const group = this.#own.groups.get(id);
-    if (group !== undefined)
-      made.members.set([this.me(), ...group.members].map((userId) => ({ userId })));
-    return made;
+    const changed = (): void => this.#views.listsChanged();
+    const draft = new SavedDraft(id, { host: this.host, own: this.#own, changed });
+    return new LiveConversation(this, id, draft);
   }
 
   /** The cache vanished, the outbox did not: its sends say where they go. */
@@ -627,42 +474,20 @@ export class Engine implements Core {
       this.#sync.machine.adopt(localDirect(id, entry.to.slice('direct:'.length)));
   }
 
-  #adoptGroup(group: LocalGroup): void {
-    this.outbox.hold(group.conversationId, true);
-    this.#sync.machine.adopt(logOfLocalGroup(group, this.me()));
-  }
-
-  #groupMade(group: LocalGroup, resource: ConversationResource): void {
-    this.#sync.push({ is: 'resource', resource });
-    this.#released(group);
-  }
-
-  #groupLeft(group: LocalGroup): void {
-    this.#sync.push({ is: 'gone', conversationId: group.conversationId });
-    this.#released(group);
-  }
-
-  #released(group: LocalGroup): void {
-    this.#own.dropGroup(group.conversationId);
-    this.outbox.hold(group.conversationId, false);
-    this.#touch(group.conversationId);
-  }
-
-  #touch(id: ConversationId): void {
-    this.#views.held(id)?.changed(undefined);
-    this.#views.listsChanged();
-    this.unread.invalidate();
-  }
-
-  #changedAll(): void {
-    for (const conversation of this.#views.all()) conversation.changed(undefined);
-    this.#views.listsChanged();
-    this.unread.invalidate();
+  #newGroupMaker(): GroupMaker {
+    return new GroupMaker(this.host, this.#own, {
+      me: () => this.me(),
+      call: (method, request) => this.call(method, request),
+      isReady: () => this.isReady(),
+      hold: (id, isHeld) => this.outbox.hold(id, isHeld),
+      adopt: (log) => this.#sync.machine.adopt(log),
+      made: (resource) => this.#sync.push({ is: 'resource', resource }),
+      left: (conversationId) => this.#sync.push({ is: 'gone', conversationId }),
+      changed: (id) => this.#views.changed(id),
+    });
   }
 
   #nameChanged(userId: UserId): void {
-    if (this.me() === '') return;
-    this.#views.held(directConversationId(this.me(), userId))?.namesChanged();
-    this.#views.listsChanged();
+    if (this.me() !== '') this.#views.nameChanged(directConversationId(this.me(), userId));
   }
 }

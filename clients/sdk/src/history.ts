@@ -1,8 +1,7 @@
 /** Messages of the past: from the device, from the server, and both compared by key. */
 import type { Key } from './client-interface.ts';
 import type { ConversationId, ListMessagesAnswer, LogRow, Message, Sequence } from './contract.ts';
-import type { PageRequest } from './core.ts';
-import { coversOf } from './covers.ts';
+import { coversOf, type PageRequest } from './covers.ts';
 import { ClientError } from './errors.ts';
 import { newer } from './message-merge.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
@@ -38,6 +37,7 @@ export class History {
     this.#hooks = hooks;
   }
 
+  /** Messages held on the device in [from, through], ascending; the newest `limit` if `isNewest`. */
   async readMessages(
     id: ConversationId,
     o: { from: Sequence; through: Sequence; limit: number; isNewest: boolean },
@@ -56,6 +56,7 @@ export class History {
     return unwritten.length === 0 ? messages : withUnwritten(messages, unwritten, o);
   }
 
+  /** Reads a page from the server; it is stored, and in every open timeline, on return. */
   async readPage(id: ConversationId, request: PageRequest): Promise<ListMessagesAnswer> {
     for (let tries = 0; tries < PAGE_TRIES; tries++) {
       const answer = await this.#hooks.call<ListMessagesAnswer>('Messages.List', {

@@ -3,7 +3,7 @@
  * 100 ms; both survive being offline, and after a break the marks of its last 10 s go again, because
  * a server that fell may have forgotten them. Marks only rise.
  */
-import type { ConversationId, ReceiptMark, Sequence } from './contract.ts';
+import type { ClientFrame, ConversationId, ReceiptMark, Sequence } from './contract.ts';
 import type { ConversationLog } from './conversation-log.ts';
 import type { HostPort } from './host.ts';
 
@@ -16,10 +16,7 @@ export interface MarksHooks {
   log(id: ConversationId): ConversationLog | undefined;
   logs(): Iterable<ConversationLog>;
   /** False = there is no connection. */
-  tell(report: {
-    readonly delivered: readonly ReceiptMark[];
-    readonly read: readonly ReceiptMark[];
-  }): boolean;
+  tell(frame: ClientFrame): boolean;
 }
 
 interface Sent {
@@ -90,8 +87,10 @@ export class Marks {
     const read = this.#take('read', this.#read);
     if (delivered.length + read.length === 0) return;
     const isTold = this.#hooks.tell({
-      delivered: delivered.map((each) => this.#mark(each)),
-      read: read.map((each) => this.#mark(each)),
+      receipt: {
+        ...(delivered.length > 0 ? { delivered: delivered.map((each) => this.#mark(each)) } : {}),
+        ...(read.length > 0 ? { read: read.map((each) => this.#mark(each)) } : {}),
+      },
     });
     // Without a connection they are derived again when there is one.
     if (!isTold) return;

@@ -15,13 +15,20 @@ const PAGES_MAX = 10;
 export class LiveMembers implements Members {
   readonly #core: Core;
   readonly #id: ConversationId;
-  readonly #state = new Cell<MembersState>({ items: [], complete: false });
+  readonly #state: Cell<MembersState>;
   #isLoaded = false;
   #loading: Promise<void> | undefined;
 
   constructor(core: Core, id: ConversationId) {
     this.#core = core;
     this.#id = id;
+    const group = core.localGroup(id);
+    // Offline-made: those it will be created with.
+    const items = group === undefined ? [] : [core.me(), ...group.members];
+    this.#state = new Cell<MembersState>({
+      items: items.map((userId) => ({ userId })),
+      complete: group !== undefined,
+    });
   }
 
   get(): MembersState {
@@ -39,11 +46,6 @@ export class LiveMembers implements Members {
       this.#loading = undefined;
     });
     return this.#loading;
-  }
-
-  /** Offline-made: those it will be created with. */
-  set(items: readonly Member[]): void {
-    this.#state.set({ items, complete: true });
   }
 
   /** Rows or the resource say that they changed. */

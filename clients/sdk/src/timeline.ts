@@ -4,7 +4,8 @@
  */
 import type { Place, Timeline, TimelineState } from './client-interface.ts';
 import type { ListMessagesAnswer, Message, Sequence } from './contract.ts';
-import type { Core, PageRequest } from './core.ts';
+import type { Core } from './core.ts';
+import type { PageRequest } from './covers.ts';
 import { ClientError, reasonOf } from './errors.ts';
 import { isCountable, newer } from './message-merge.ts';
 import { holesIn, type Span, spanOf } from './ranges.ts';
@@ -179,7 +180,9 @@ export class WindowTimeline implements Timeline {
     }
     if ('sequence' in place) return this.#around(place.sequence, jump);
     if ('key' in place) return this.#atKey(place.key, jump);
-    const answer = await this.#core.readPage(this.#owner.id, { atTimeMs: place.at.getTime() });
+    const answer = await this.#core.history.readPage(this.#owner.id, {
+      atTimeMs: place.at.getTime(),
+    });
     const found = answer.messages?.[Math.floor((answer.messages.length - 1) / 2)];
     return found === undefined ? this.#latest(jump) : this.#around(found.sequence, jump);
   }
@@ -187,7 +190,7 @@ export class WindowTimeline implements Timeline {
   async #latest(jump: number): Promise<void> {
     const log = this.#core.log(this.#owner.id);
     const range = { from: log?.first ?? 1, through: Number.MAX_SAFE_INTEGER };
-    const messages = await this.#core.readMessages(this.#owner.id, {
+    const messages = await this.#core.history.readMessages(this.#owner.id, {
       ...range,
       limit: PAGE_ROWS,
       isNewest: true,
@@ -211,13 +214,13 @@ export class WindowTimeline implements Timeline {
     const span = log === undefined ? undefined : spanOf(log.ranges, sequence);
     if (log === undefined || span === undefined) return this.#latest(jump);
     const half = PAGE_ROWS / 2;
-    const earlier = await this.#core.readMessages(id, {
+    const earlier = await this.#core.history.readMessages(id, {
       from: span.from,
       through: sequence,
       limit: half,
       isNewest: true,
     });
-    const later = await this.#core.readMessages(id, {
+    const later = await this.#core.history.readMessages(id, {
       from: sequence + 1,
       through: span.through,
       limit: half,
@@ -238,7 +241,7 @@ export class WindowTimeline implements Timeline {
     for (const message of this.#messages.values())
       if (keyOf(message) === key) return this.#around(message.sequence, jump);
     // LIMIT: by key among the newest 200 held only; by sequence anywhere.
-    const newest = await this.#core.readMessages(this.#owner.id, {
+    const newest = await this.#core.history.readMessages(this.#owner.id, {
       from: 1,
       through: Number.MAX_SAFE_INTEGER,
       limit: ROWS_MAX,
@@ -254,7 +257,7 @@ export class WindowTimeline implements Timeline {
     const jump = this.#jump;
     const span = spanOf(log.ranges, this.#from - 1);
     if (span === undefined) return this.#fillTop();
-    const messages = await this.#core.readMessages(this.#owner.id, {
+    const messages = await this.#core.history.readMessages(this.#owner.id, {
       from: span.from,
       through: this.#from - 1,
       limit: PAGE_ROWS,
@@ -279,7 +282,7 @@ export class WindowTimeline implements Timeline {
     const oldest = answer.messages?.[0]?.sequence;
     this.#from = Math.min(before, isStart ? log.first : (oldest ?? log.first));
     // What was stored meanwhile is newer than the answer.
-    const stored = await this.#core.readMessages(this.#owner.id, {
+    const stored = await this.#core.history.readMessages(this.#owner.id, {
       from: this.#from,
       through: before - 1,
       limit: PAGE_ROWS * 2,
@@ -297,7 +300,7 @@ export class WindowTimeline implements Timeline {
     if (spanOf(log.ranges, next) === undefined && next <= log.cursor)
       await this.#page({ after: this.#through, limit: PAGE_ROWS });
     const span = spanOf(log.ranges, next);
-    const messages = await this.#core.readMessages(this.#owner.id, {
+    const messages = await this.#core.history.readMessages(this.#owner.id, {
       from: next,
       through: span?.through ?? log.head,
       limit: PAGE_ROWS,
@@ -336,7 +339,7 @@ export class WindowTimeline implements Timeline {
         'BACKEND_UNAVAILABLE',
         'not on this device, and there is no connection',
       );
-    return this.#core.readPage(this.#owner.id, request);
+    return this.#core.history.readPage(this.#owner.id, request);
   }
 
   /** Fills the newest hole in the window, and the top of a window that is nearly empty. */
