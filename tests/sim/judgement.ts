@@ -8,16 +8,9 @@ import {
   type TrueConversation,
   type TrueMessage,
 } from './final-log.ts';
+import type { Listed } from './evidence.ts';
 import type { World } from './world.ts';
 import { count, object, text, type Json } from './wire.ts';
-
-/** A conversation as one of its members is shown it at the very end. */
-export interface Listed {
-  readonly userId: string;
-  readonly log: TrueConversation;
-  readonly view: Json;
-  readonly messages: readonly Json[];
-}
 
 export interface Evidence {
   readonly world: World;
@@ -35,7 +28,7 @@ export function judge(evidence: Evidence): void {
   const verdict = check({ events, finals: [...before, ...after] });
   for (const { promise, text: what } of verdict.violations) {
     // The device takes a row beyond the next for a gap, whichever comes first.
-    if (promise === 'reader-skips' && world.haveLinksBroken) continue;
+    if (promise === 'reader-skips' && world.faults.haveLinksBroken) continue;
     world.broken(`${promise}: ${what}`);
   }
   judgeSeen(world, logs);

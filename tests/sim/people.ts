@@ -1,7 +1,8 @@
 /** What the people of a world do, drawn by chance. */
 import { decodeId, encodeId, encodeUuid, groupConversationRaw } from '../../core/ids.ts';
 import type { Chance } from './chance.ts';
-import type { KnownConversation, ScriptedDevice } from './scripted-device.ts';
+import type { KnownConversation } from './known-conversations.ts';
+import type { ScriptedDevice } from './scripted-device.ts';
 import type { Account } from './virtual-accounts.ts';
 import { count, object, text, type Json } from './wire.ts';
 

@@ -42,7 +42,7 @@ async function pass(world: World, ms: number): Promise<void> {
 }
 
 async function endsSound(world: World, rows: number): Promise<void> {
-  world.heal();
+  world.faults.heal();
   await world.converge();
   const { violations, counts } = await world.finish();
   assert.deepEqual(violations, []);
@@ -63,7 +63,7 @@ describe('scripts of one node', function () {
       assert.ok(store !== undefined);
       await world.time.runUntil(world.time.nowMs + 500, () => store.flusher?.isRunning === true);
       await pass(world, step * 0.7);
-      world.crash('power', 50);
+      world.faults.crash('power', 50);
       await endsSound(world, 24);
     }
   });
@@ -91,7 +91,7 @@ describe('scripts of one node', function () {
     say(device, world, 1);
     await pass(world, 5000);
     world.node.jump(-31 * DAY_MS);
-    world.crash('power', 100);
+    world.faults.crash('power', 100);
     await pass(world, 5000);
     say(device, world, 1);
     await pass(world, 70_000);

@@ -8,24 +8,25 @@
 import { createHash, type Hash } from 'node:crypto';
 import { decodeId, directConversationRaw, encodeId } from '../../core/ids.ts';
 import type { Logger } from '../../core/observe.ts';
-import { DiskFault } from '../../storage-engine/memory-disk.ts';
 import { hex } from '../../core/bytes.ts';
 import type { HistoryEvent } from '../checker/history.ts';
 import { Chance } from './chance.ts';
+import { directoriesOf, listedBy } from './evidence.ts';
+import { Faults } from './faults.ts';
 import { readConversation, type TrueConversation } from './final-log.ts';
-import { isBehind, judge, type Listed } from './judgement.ts';
+import { isBehind, judge } from './judgement.ts';
 import { People } from './people.ts';
 import { ScriptedDevice } from './scripted-device.ts';
 import { SdkDevice } from './sdk-device.ts';
 import { judgeSdk, shownBy } from './sdk-judgement.ts';
 import { SdkPeople } from './sdk-people.ts';
-import type { Fault, Swarm } from './swarm.ts';
+import type { Swarm } from './swarm.ts';
 import { VirtualAccounts, type Account } from './virtual-accounts.ts';
 import { VirtualGateway, VirtualNode, type NodeParts } from './virtual-node.ts';
 import { VirtualSocket, type DeviceSocketEvents } from './virtual-socket.ts';
 import { VirtualTime, type Scope } from './virtual-time.ts';
 import type { Weakness } from './weak-twins.ts';
-import { list, object, text, type Json } from './wire.ts';
+import { text } from './wire.ts';
 
 export interface Outcome {
   readonly seed: number;
@@ -40,13 +41,8 @@ const CONVERGE_MS = 700_000;
 const CONVERGE_LOOK_MS = 200;
 /** A world that goes on and on will not come to rest. */
 const REST_EVENTS_MAX = 300_000;
-const RESTART_MS = 400;
-/** A store that ends more often than that will not come up: nothing it says later is of use. */
-const STORE_ENDS_MAX = 100;
-const DAY_MS = 86_400_000;
 const QUIET_MS = 5000;
 const QUIET_MAX_MS = 60_000;
-const LIST_MAX = 200;
 
 export class World {
   readonly swarm: Swarm;
@@ -60,23 +56,17 @@ export class World {
   readonly sdkPeople: SdkPeople;
   readonly node: VirtualNode;
   readonly gateways: VirtualGateway[] = [];
+  readonly faults: Faults;
   readonly events: HistoryEvent[] = [];
   readonly violations: string[] = [];
   readonly trace: ((line: string) => void) | undefined;
   readonly #here: Scope;
   readonly #hash: Hash = createHash('sha256');
-  /** The disk was made to fail: the store may end for it. */
-  #isDiskGuilty = false;
-  #isHealed = false;
   #messages = 0;
-  /** Some gateway lost its Link or fell behind, and lived on: rows come before the gap is announced. */
-  haveLinksBroken = false;
-  #storeEnds = 0;
 
   constructor(swarm: Swarm, trace?: (line: string) => void, weakness: Weakness = {}) {
     this.swarm = swarm;
     this.trace = trace;
-    this.haveLinksBroken = swarm.node.linkWindowBytes < 1 << 20;
     this.chance = new Chance(swarm.seed).fork('world');
     this.#here = this.time.scope('world');
     this.time.onThrow = (error, scope) =>
@@ -90,7 +80,7 @@ export class World {
       accounts: this.accounts,
       settings: swarm.node,
       log: this.#logger(),
-      ended: (error) => this.#storeEnded(error),
+      ended: (error) => this.faults.storeEnded(error),
       weakness,
     };
     this.node = new VirtualNode(parts);
@@ -101,6 +91,16 @@ export class World {
       for (let i = 0; i < swarm.devicesEach; i++) this.#addDevice(account, i);
       if (this.chance.is(swarm.sdkShare)) this.#addSdk(account);
     }
+    this.faults = new Faults({
+      swarm,
+      here: this.#here,
+      node: this.node,
+      gateways: this.gateways,
+      devices: this.devices,
+      sdks: this.sdks,
+      trace,
+      broken: (what) => this.broken(what),
+    });
     this.people = new People({
       chance: this.chance.fork('people'),
       accounts: this.users,
@@ -122,9 +122,10 @@ export class World {
     this.begin();
     for (let i = 0; i < swarm.acts; i++)
       this.#here.after(this.chance.unit() * swarm.chaosMs, () => this.act());
-    for (const fault of swarm.faults) this.#here.after(fault.atMs, () => this.inflict(fault));
+    for (const fault of swarm.faults)
+      this.#here.after(fault.atMs, () => this.faults.inflict(fault));
     await this.time.runUntil(swarm.chaosMs, () => this.violations.length > 20);
-    this.heal();
+    this.faults.heal();
     await this.converge();
     return this.finish();
   }
@@ -142,27 +143,6 @@ export class World {
     else this.people.act();
   }
 
-  /** Everything that was broken works again, from now on. */
-  heal(): void {
-    this.#isHealed = true;
-    this.node.stallMs = 0;
-    this.node.disk.capacityBytes = this.swarm.node.diskBytes;
-    this.node.disk.faults = {};
-    this.node.medium.faults = {};
-    for (const gateway of this.gateways) {
-      gateway.link?.stall(0);
-      gateway.link?.stallBack(0);
-      for (const socket of gateway.sockets) socket.stall(0);
-      if (!gateway.isAlive) gateway.start();
-    }
-    if (!this.node.isAlive) this.node.start();
-    for (const device of this.devices) device.wake();
-    for (const sdk of this.sdks) {
-      if (!sdk.isAlive) sdk.start();
-      sdk.hear('online');
-    }
-  }
-
   /** Waits until everybody is where he must end up; says who is not. */
   async converge(): Promise<void> {
     const fromMs = this.time.nowMs;
@@ -171,7 +151,7 @@ export class World {
     const mayWait = (): boolean =>
       this.time.nowMs < fromMs + CONVERGE_MS &&
       this.time.fired < eventsMax &&
-      this.#storeEnds < STORE_ENDS_MAX;
+      !this.faults.isStoreHopeless;
     while (mayWait() && !isDone()) await this.time.runUntil(this.time.nowMs + CONVERGE_LOOK_MS);
     if (this.node.store === undefined) this.broken('the store did not come up');
     for (const who of this.#laggards()) this.broken(`did not converge: ${who}`);
@@ -200,8 +180,8 @@ export class World {
     await this.time.runUntil(this.time.nowMs + QUIET_MS);
     // Marks that were lost with the power come again with the devices: read anew.
     await this.#judgeSdks(await this.readAll());
-    const listed = await this.#listAll(after);
-    const directories = await this.#directories();
+    const listed = await listedBy(this, after);
+    const directories = await directoriesOf(this);
     judge({ world: this, before, after, listed, directories });
     for (const log of after) this.#hash.update(JSON.stringify(log.rows));
     return {
@@ -227,127 +207,6 @@ export class World {
   broken(what: string): void {
     this.trace?.(`!! ${what}`);
     if (this.violations.length < 50 && !this.violations.includes(what)) this.violations.push(what);
-  }
-
-  // ---- faults
-
-  inflict(fault: Fault): void {
-    if (this.#isHealed) return;
-    this.trace?.(`-- ${fault.kind}`);
-    const chance = new Chance(fault.seed);
-    const { node } = this;
-    switch (fault.kind) {
-      case 'kill':
-        return this.crash('kill', chance.delay(50, 3000));
-      case 'power-cut':
-        return this.crash('power', chance.delay(50, 3000));
-      case 'restart':
-        this.haveLinksBroken = true;
-        return node.stop(() => {
-          this.#nodeDown();
-          this.#restartLater(chance.delay(10, 1000));
-        });
-      case 'gateway-kill': {
-        const gateway = chance.pick(this.gateways);
-        gateway.end();
-        this.#here.after(chance.delay(10, 2000), () => !gateway.isAlive && gateway.start());
-        return;
-      }
-      case 'link-cut':
-        this.haveLinksBroken = true;
-        return chance.pick(this.gateways).link?.cut();
-      case 'link-stall': {
-        const { link } = chance.pick(this.gateways);
-        const ms = chance.between(50, 4000);
-        if (!chance.is(0.5)) return link?.stall(ms);
-        this.haveLinksBroken = true;
-        return link?.stallBack(ms);
-      }
-      case 'socket-cut':
-      case 'socket-silent':
-        return chance
-          .pick([...this.devices, ...this.sdks])
-          .socket?.cut(fault.kind === 'socket-silent');
-      case 'slow-reader': {
-        const { socket } = chance.pick([...this.devices, ...this.sdks]);
-        socket?.stall(chance.between(200, 8000));
-        this.#here.after(chance.between(500, 10_000), () => socket?.stall(0));
-        return;
-      }
-      case 'device-sleep':
-        return chance.pick(this.devices).sleep(chance.between(100, 20_000));
-      case 'disk-stall':
-        node.stallMs = chance.between(20, 4000);
-        this.#here.after(chance.between(100, 5000), () => (node.stallMs = 0));
-        return;
-      case 'sync-error':
-        return this.#failSync();
-      case 'state-error':
-        return this.#failState(chance.is(0.5));
-      case 'disk-full': {
-        this.#isDiskGuilty = true;
-        const { freeBytes, totalBytes } = node.disk.space();
-        node.disk.capacityBytes = totalBytes - freeBytes + chance.between(0, 20_000);
-        const room = (): void => {
-          node.disk.capacityBytes = this.swarm.node.diskBytes;
-        };
-        this.#here.after(chance.between(100, 4000), room);
-        return;
-      }
-      case 'clock-jump':
-        return node.jump(chance.pick([-3_600_000, -1000, 400, 60_000, 86_400_000, 31 * DAY_MS]));
-    }
-  }
-
-  /** The store's process ends, with the gateways' if they are one. */
-  crash(how: 'kill' | 'power', restartMs: number): void {
-    if (this.node.isAlive) this.node.end(how);
-    this.#nodeDown();
-    this.#restartLater(restartMs);
-  }
-
-  #nodeDown(): void {
-    if (!this.swarm.isOneProcess) this.haveLinksBroken = true;
-    for (const gateway of this.gateways) {
-      if (this.swarm.isOneProcess) gateway.end();
-      else gateway.link?.cut();
-    }
-  }
-
-  #restartLater(ms: number): void {
-    this.#here.after(ms, () => {
-      if (!this.node.isAlive) this.node.start();
-      for (const gateway of this.gateways) if (!gateway.isAlive) gateway.start();
-    });
-  }
-
-  #failSync(): void {
-    this.#isDiskGuilty = true;
-    const { disk } = this.node;
-    disk.faults = {
-      beforeSync: () => {
-        disk.faults = {};
-        throw new DiskFault('EIO');
-      },
-    };
-  }
-
-  #failState(isRead: boolean): void {
-    this.#isDiskGuilty = true;
-    const { medium } = this.node;
-    const fail = (): void => {
-      medium.faults = {};
-      throw new DiskFault('EIO');
-    };
-    medium.faults = isRead ? { beforeRead: fail } : { beforeWrite: fail };
-  }
-
-  #storeEnded(error: Error): void {
-    this.#storeEnds++;
-    this.trace?.(`-- the store ended by itself: ${error.message}`);
-    if (!this.#isDiskGuilty) this.broken(`the store ended by itself: ${error.message}`);
-    this.#nodeDown();
-    if (this.#storeEnds < STORE_ENDS_MAX) this.#restartLater(RESTART_MS);
   }
 
   // ---- devices
@@ -471,50 +330,6 @@ export class World {
     return logs;
   }
 
-  /** Open memberships by user id, as the account logs have them. */
-  async #directories(): Promise<Map<string, Set<string>>> {
-    const found = new Map<string, Set<string>>();
-    const { store } = this.node;
-    if (store === undefined) return found;
-    await this.whileTimePasses(async () => {
-      for (const { user, userId } of this.users) {
-        const open = (await store.reads.directory(user))?.open() ?? new Uint8Array(0);
-        const ids = new Set<string>();
-        for (let at = 0; at < open.length; at += 16)
-          ids.add(encodeId('cnv', open.subarray(at, at + 16)));
-        found.set(userId, ids);
-      }
-    });
-    return found;
-  }
-
-  /** What each user gets who asks for everything anew. */
-  async #listAll(logs: readonly TrueConversation[]): Promise<Listed[]> {
-    const found: Listed[] = [];
-    let waiting = 0;
-    for (const account of this.users) {
-      const device = this.devices.find(({ userId }) => userId === account.userId);
-      for (const log of logs) {
-        if (device === undefined || log.members.get(account.userId)?.isMember !== true) continue;
-        waiting += 2;
-        const entry = { userId: account.userId, log, view: {} as Json, messages: [] as Json[] };
-        found.push(entry);
-        device.call('Conversations.Get', { conversationId: log.id }, (answer, reason) => {
-          waiting--;
-          if (answer === undefined) this.broken(`${log.id} was not shown: ${reason}`);
-          entry.view = object(answer);
-        });
-        device.call('Messages.List', { conversationId: log.id, limit: LIST_MAX }, (answer) => {
-          waiting--;
-          entry.messages = [...list(object(answer)['messages'])];
-        });
-      }
-    }
-    await this.time.runUntil(this.time.nowMs + 120_000, () => waiting === 0);
-    if (waiting > 0) this.broken(`${waiting} last questions were not answered`);
-    return found;
-  }
-
   /** Waits for something that needs time to pass. */
   async whileTimePasses(work: () => Promise<void>): Promise<void> {
     let isDone = false;
@@ -542,7 +357,7 @@ export class World {
       sends: this.events.filter(({ is }) => is === 'invoked').length,
       commits: this.events.filter(({ is }) => is === 'committed').length,
       lives: this.node.lives,
-      storeEnds: this.#storeEnds,
+      storeEnds: this.faults.storeEnds,
     };
   }
 
@@ -557,7 +372,7 @@ export class World {
       warn: (message, fields) => say('warn', message, fields),
       error: (message, fields) => {
         say('error', message, fields);
-        if (!this.#isDiskGuilty) this.broken(`error: ${message} ${text(fields?.cause)}`);
+        if (!this.faults.isDiskGuilty) this.broken(`error: ${message} ${text(fields?.cause)}`);
       },
       with: () => log,
     };
