@@ -19,6 +19,7 @@ import type {
   ServerFrame,
   Surroundings,
 } from '../session/session-contract.ts';
+import { encodeSyncToken } from '../session/sync-token.ts';
 
 const clientFrames = codecOf(ClientFrameSchema);
 const contents = codecOf(ContentSchema);
@@ -124,6 +125,20 @@ export class ScriptedSession {
     const result = this.effects.find((effect) => effect.is === 'result' && effect.id === id);
     if (result !== undefined) return { id, result: {} };
     return this.frames.find((frame) => frame.id === id);
+  }
+
+  /** What the frames so far are. */
+  get kinds(): string[] {
+    return this.frames.map((frame) => Object.keys(frame).find((key) => key !== 'id') ?? '');
+  }
+
+  /** A token that this user may resume with. */
+  resumeToken(over: { timeMs?: number; epoch?: number } = {}): string {
+    const position = { accountSequence: 3, indexes: [5, 0, 7, 0] };
+    return encodeSyncToken(
+      { epoch: SCRIPT_EPOCH, timeMs: this.wallMs, position, ...over },
+      this.caller.user,
+    );
   }
 
   get lastId(): number {
