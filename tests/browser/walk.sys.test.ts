@@ -6,65 +6,42 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'mocha';
-import type { Browser, Page } from 'playwright-core';
-import { openBrowser } from './browser.ts';
+import type { Page } from 'playwright-core';
+import { Company, type Person } from './company.ts';
 import {
   areSettled,
   closeDesk,
   comeOnline,
   composer,
-  type Desk,
-  newName,
-  openDesk,
   openListed,
   openWith,
   ready,
   type SeenRow,
   send,
   signIn,
-  signUp,
   trespasses,
   until,
 } from './person.ts';
-import { RunningServer } from './running-server.ts';
-
-interface Person {
-  readonly desk: Desk;
-  readonly name: string;
-  readonly username: string;
-  page: Page;
-}
 
 const LATE_MS = 40_000;
 
 describe('the walk in browsers', () => {
-  const server = new RunningServer();
-  let browser: Browser;
+  const company = new Company();
+  const { server } = company;
   let ana: Person;
   let bo: Person;
   let cy: Person;
   /** What was said, by conversation, in the order each one said it. */
   const said = { direct: [] as string[], group: [] as string[] };
 
-  async function join(stem: string, name: string): Promise<Person> {
-    const desk = await openDesk(browser, () => server.url);
-    const username = newName(stem);
-    return { desk, name, username, page: await signUp(desk, username, name) };
-  }
-
   before(async () => {
-    await server.start();
-    browser = await openBrowser();
-    ana = await join('ana', 'Ana Ruiz');
-    bo = await join('bo', 'Bo Lind');
-    cy = await join('cy', 'Cy Marsh');
+    await company.start();
+    ana = await company.join('ana', 'Ana Ruiz');
+    bo = await company.join('bo', 'Bo Lind');
+    cy = await company.join('cy', 'Cy Marsh');
   });
 
-  after(async () => {
-    await browser?.close();
-    await Promise.all([ana, bo, cy].map((person) => person?.desk.proxy.stop()));
-    await server.stop();
-  });
+  after(() => company.stop());
 
   async function say(person: Person, where: 'direct' | 'group', text: string): Promise<void> {
     await send(person.page, text);
@@ -147,7 +124,7 @@ describe('the walk in browsers', () => {
     }
     await agree([ana, bo], said.direct);
 
-    const fresh = await openDesk(browser, () => server.url);
+    const fresh = await company.newDesk();
     const page = await signIn(fresh, bo.username);
     await openListed(page, 'Crew');
     const rows = await until(page, (now) => now.length === order.length);
