@@ -114,7 +114,7 @@ export interface Wal {
   submit(frame: ArrayBuffer): void;
   /** Indexes up to which each shard's state is durable; older segments may then go. */
   trim(flushed: ReadonlyMap<ShardId, Index>): void;
-  /** Marks the end as clean and closes. Idempotent. No frame may be in flight. */
+  /** Marks the end as clean and closes; rejects if the disk fails. Idempotent. No frame may be in flight. */
   close(): Promise<void>;
   /** As of the last frame that came back. */
   stats(): WalStats;

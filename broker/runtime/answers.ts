@@ -39,7 +39,7 @@ export class DueAnswers {
   #head = 0;
   #end = 0;
 
-  // What `take` found.
+  // What `take` found; whoever answers clears `answerer`.
   answerer: Answerer | undefined;
   request = 0;
   bytes = 0;

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { commandKey } from '../../core/command.ts';
 import { slotOf } from '../../core/ids.ts';
+import type { StateEntry, StateStore } from '../../storage-engine/contract.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import type { Answerer } from './answers.ts';
 import { COURIER_WINDOW, Courier } from './courier.ts';
 import type { JournalMembership } from './journal.ts';
+import { resumeCourier } from './journal-walk.ts';
 import { VirtualTime } from './testing/virtual-time.ts';
 
 interface Asked {
@@ -19,14 +21,17 @@ function change(index: number, user: number): JournalMembership {
   return { conversation, user: idOf(user), joined: true, sequence: 1, index };
 }
 
-function courierOf(asked: Asked[], refuse: () => boolean = () => false): [Courier, VirtualTime] {
+function courierOf(
+  asked: Asked[],
+  refuse: (destination: number) => boolean = () => false,
+): [Courier, VirtualTime] {
   const time = new VirtualTime();
   const courier = new Courier({
     shards: 2,
     shardOf: (user) => slotOf(user) % 2,
     timers: time,
     submit: (destination, command, answerer: Answerer, request) => {
-      if (refuse())
+      if (refuse(destination))
         answerer.refused(request, {
           reason: 'OVERLOADED',
           message: '',
@@ -88,6 +93,73 @@ describe('the courier', () => {
     isOverloaded = false;
     await time.advance(150);
     assert.equal(asked.length, 10);
+  });
+
+  it('a destination that refuses for good keeps nothing from the others', async () => {
+    const asked: Asked[] = [];
+    // As a shard that has stopped does; the other comes behind it in every round.
+    const [courier, time] = courierOf(asked, (destination) => destination === 0);
+    courier.activate([]);
+    courier.found([change(1, 2), change(2, 1)]);
+    courier.complete();
+    assert.deepEqual(
+      asked.map(({ destination }) => destination),
+      [1],
+    );
+    await time.advance(1000);
+    courier.changed(change(3, 3));
+    assert.equal(asked.length, 2);
+    for (const { request } of asked.splice(0)) courier.committed(request);
+    assert.deepEqual([...courier.cursors(5)], [0, 5]);
+    let isTold = false;
+    courier.told(idOf(1), () => {
+      isTold = true;
+    });
+    assert.ok(isTold);
+  });
+
+  it('who asks before the journal was walked waits for that: what is owed is not known yet', () => {
+    const asked: Asked[] = [];
+    const [courier] = courierOf(asked);
+    const said: string[] = [];
+    courier.told(idOf(2), () => said.push('not leading'));
+    courier.activate([]);
+    courier.told(idOf(2), () => said.push('owed'));
+    courier.told(idOf(4), () => said.push('nothing owed'));
+    courier.found([change(1, 2)]);
+    assert.deepEqual(said, ['not leading']);
+    courier.complete();
+    assert.deepEqual(said, ['not leading', 'nothing owed']);
+    courier.committed(asked[0]?.request ?? 0);
+    assert.deepEqual(said, ['not leading', 'nothing owed', 'owed']);
+  });
+
+  it('a walk of the journal that outlives its reign changes nothing, also not in the next one', async () => {
+    const [courier] = courierOf([]);
+    const waiting: ((entries: StateEntry[]) => void)[] = [];
+    const range = (): Promise<StateEntry[]> => new Promise((resolve) => waiting.push(resolve));
+    const walk = (): Promise<void> => resumeCourier({ range } as unknown as StateStore, 0, courier);
+    const answered = async (): Promise<void> => {
+      while (waiting.length > 0) {
+        waiting.shift()?.([]);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    courier.activate([]);
+    const said: string[] = [];
+    courier.told(idOf(2), () => said.push('led no more'));
+    const old = walk();
+    courier.stop();
+    assert.deepEqual(said, ['led no more']);
+    courier.activate([]);
+    await answered();
+    await old;
+    // Nothing was walked for this reign: its cursors may not move.
+    assert.deepEqual([...courier.cursors(5)], [0, 0]);
+    const own = walk();
+    await answered();
+    await own;
+    assert.deepEqual([...courier.cursors(5)], [5, 5]);
   });
 
   it('who asks what a user was told waits for what is owed to that user now, and for nothing else', () => {

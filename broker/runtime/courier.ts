@@ -33,6 +33,8 @@ interface Route {
   /** All before this place are sent. */
   next: number;
   underWay: number;
+  /** Refused just now: this destination is left alone until then, the others are not. */
+  retry: Timer | undefined;
 }
 
 export interface CourierOptions {
@@ -57,7 +59,9 @@ export class Courier implements Answerer {
   #isActive = false;
   /** The journal was walked: nothing that is owed is missing from the queues. */
   #isComplete = false;
-  #retry: Timer | undefined;
+  #reign = 0;
+  /** Who asked before the journal was walked. */
+  #unwalked: (() => void)[] = [];
   delivered = 0;
 
   constructor(options: CourierOptions) {
@@ -68,6 +72,7 @@ export class Courier implements Answerer {
       errands: [],
       next: 0,
       underWay: 0,
+      retry: undefined,
     }));
   }
 
@@ -81,6 +86,11 @@ export class Courier implements Answerer {
     this.#cursors.set(cursors.subarray(0, this.#cursors.length));
   }
 
+  /** Rises with every `activate` and `stop`: a walk of the journal is of use in its own reign alone. */
+  get reign(): number {
+    return this.#reign;
+  }
+
   /** The lowest cursor: below it the journal is of no use to this courier. */
   get floor(): number {
     return this.#cursors.reduce((low, cursor) => Math.min(low, cursor), Infinity);
@@ -92,6 +102,7 @@ export class Courier implements Answerer {
    */
   activate(unflushed: readonly JournalMembership[]): void {
     this.#isActive = true;
+    this.#reign++;
     for (const change of unflushed) this.#owe(change);
   }
 
@@ -103,7 +114,8 @@ export class Courier implements Answerer {
   /** All of the journal was found. */
   complete(): void {
     this.#isComplete = true;
-    this.#send();
+    for (const route of this.#routes) this.#sendAlong(route);
+    for (const ask of this.#unwalked.splice(0)) ask();
   }
 
   /** A membership row was applied. Who does not lead owes nothing. */
@@ -118,6 +130,10 @@ export class Courier implements Answerer {
    * once if nothing is owed. So a list read after a commit has the conversation that it began.
    */
   told(user: Uint8Array, done: () => void): void {
+    if (this.#isActive && !this.#isComplete) {
+      this.#unwalked.push(() => this.told(user, done));
+      return;
+    }
     const route = this.#routes[this.#options.shardOf(user)];
     const last = route?.errands.findLast(
       ({ command, isDone }) => !isDone && sameBytes(commandKey(command), user),
@@ -131,15 +147,17 @@ export class Courier implements Answerer {
   stop(): void {
     this.#isActive = false;
     this.#isComplete = false;
-    this.#retry?.cancel();
-    this.#retry = undefined;
+    this.#reign++;
     this.#asked.clear();
+    for (const ask of this.#unwalked.splice(0)) ask();
     for (const route of this.#routes) {
       const { errands } = route;
       route.errands = [];
       for (const { waiting = [] } of errands) for (const done of waiting) done();
       route.next = 0;
       route.underWay = 0;
+      route.retry?.cancel();
+      route.retry = undefined;
     }
   }
 
@@ -175,12 +193,13 @@ export class Courier implements Answerer {
     const asked = this.#asked.get(request);
     if (asked === undefined) return;
     this.#asked.delete(request);
-    asked.route.underWay--;
-    asked.errand.isSent = false;
-    asked.route.next = 0;
-    this.#retry ??= this.#options.timers.after(RETRY_MS, () => {
-      this.#retry = undefined;
-      this.#send();
+    const { route, errand } = asked;
+    route.underWay--;
+    errand.isSent = false;
+    route.next = 0;
+    route.retry ??= this.#options.timers.after(RETRY_MS, () => {
+      route.retry = undefined;
+      this.#sendAlong(route);
     });
   }
 
@@ -207,15 +226,10 @@ export class Courier implements Answerer {
     return route;
   }
 
-  #send(): void {
-    for (const route of this.#routes) this.#sendAlong(route);
-  }
-
   #sendAlong(route: Route): void {
     if (!this.#isActive) return;
     while (route.next < route.errands.length && route.underWay < COURIER_WINDOW) {
-      // Refused just now: the timer goes on with it.
-      if (this.#retry !== undefined) return;
+      if (route.retry !== undefined) return;
       const errand = route.errands[route.next++];
       if (errand === undefined || errand.isSent) continue;
       errand.isSent = true;

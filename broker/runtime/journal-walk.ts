@@ -14,16 +14,18 @@ export const JOURNAL_KEPT_MS: number = 7 * 24 * 3600 * 1000;
 const VALUES_AT_ONCE = 16;
 const VALUES_TRIMMED_AT_ONCE = 64;
 
-/** Hands the courier every membership change above its cursors. */
+/** Hands the courier every membership change above its cursors, unless its reign ends meanwhile. */
 export async function resumeCourier(
   state: StateStore,
   shard: number,
   courier: Courier,
 ): Promise<void> {
+  const { reign } = courier;
   // The value that holds the floor begins at or below it: the first one above may not be the first.
   let from = await valueHolding(state, shard, courier.floor + 1);
   for (;;) {
     const entries = await state.range({ ...journalRange(shard, from), limit: VALUES_AT_ONCE });
+    if (courier.reign !== reign) return;
     for (const { value } of entries) {
       const journal = decodeJournal(value);
       courier.found(journal.memberships);

@@ -137,7 +137,9 @@ export class ShardEffects {
     answer.replayed = applied.is === 'none';
     answer.queued = 0;
     answer.head = 0;
-    due.answerer?.committed(due.request, answer);
+    const { answerer } = due;
+    due.answerer = undefined;
+    answerer?.committed(due.request, answer);
   }
 
   #row(index: number, applied: Applied, row: Uint8Array): RowView {
@@ -165,6 +167,7 @@ export class ShardEffects {
   ): void {
     const answerer: Answerer | undefined = due?.answerer;
     if (due === undefined || answerer === undefined) return;
+    due.answerer = undefined;
     const { answer } = applied;
     if (answer.is === 'refused') {
       const { reason, message, details } = answer;

@@ -232,7 +232,9 @@ export class Shard implements ShardLogEvents {
     const reads = this.#rounds.get(context);
     this.#rounds.delete(context);
     if (reads === undefined) return;
-    if (index === undefined) for (const { reject } of reads) reject(this.#unavailable());
+    // A stopped shard never gets to the index.
+    if (index === undefined || this.isStopped)
+      for (const { reject } of reads) reject(this.#unavailable());
     else {
       this.#waiting.push({ index, reads });
       this.#serveReads();
@@ -243,10 +245,7 @@ export class Shard implements ShardLogEvents {
     this.#reign = reign;
     if (reign !== 0) return;
     // Entries of the lost reign may still commit under another leader: nobody knows yet.
-    while (this.#due.takeAny()) {
-      const { answerer, request, bytes } = this.#due;
-      if (answerer !== undefined) this.#refuse('unknown', { answerer, request, bytes });
-    }
+    this.#forgetDue();
     for (const lane of this.#lanes.all()) this.#dropLane(lane, 'notLeader');
     for (const reads of this.#rounds.values())
       for (const { reject } of reads) reject(this.#unavailable());
@@ -299,6 +298,29 @@ export class Shard implements ShardLogEvents {
       this.#bytes.push(held.bytes);
     }
     this.#lanes.close(lane);
+  }
+
+  /** Whoever waits for an entry will not hear of it here: its outcome is unknown. */
+  #forgetDue(): void {
+    const due = this.#due;
+    while (due.takeAny()) {
+      const { answerer, request, bytes } = due;
+      due.answerer = undefined;
+      if (answerer !== undefined) this.#refuse('unknown', { answerer, request, bytes });
+    }
+  }
+
+  /** What nobody proposed yet. */
+  #dropCommands(): void {
+    const [commands, answerers] = [this.#commands, this.#answerers];
+    this.#commands = [];
+    this.#answerers = [];
+    const [requests, taken] = [this.#requests.splice(0), this.#bytes.splice(0)];
+    for (const [i, command] of commands.entries()) {
+      this.#parts.needs.unpin(command);
+      const answerer = answerers[i] as Answerer;
+      this.#refuse('stopped', { answerer, request: requests[i] ?? 0, bytes: taken[i] ?? 0 });
+    }
   }
 
   #dropLane(lane: Lane, kind: RefusalKind): void {
@@ -387,10 +409,10 @@ export class Shard implements ShardLogEvents {
       index,
       cause: String(cause),
     });
-    while (this.#due.takeAny()) {
-      const { answerer, request, bytes } = this.#due;
-      if (answerer !== undefined) this.#refuse('unknown', { answerer, request, bytes });
-    }
+    // Taken off for this very entry, and what follows its apply threw before the answer.
+    this.#due.answerer?.refused(this.#due.request, REFUSED.unknown);
+    this.#forgetDue();
+    this.#dropCommands();
     for (const lane of this.#lanes.all()) this.#dropLane(lane, 'stopped');
     for (const { reads } of this.#waiting)
       for (const { reject } of reads) reject(this.#unavailable());

@@ -110,6 +110,23 @@ describe('a store where power, disk or a shard fails', () => {
     assert.ok(node.fatal !== undefined);
   });
 
+  it('a log that fails while the store stops is no good end, and is not waited for', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    const syncs = node.holdSyncs();
+    const request = gateway.command(hello(1));
+    await node.time.settle();
+    node.disk.faults.beforeSync = (path) => {
+      if (path.startsWith('wal/')) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+    };
+    const startedMs = node.time.monotonicMs();
+    const stopped = node.store.stop();
+    syncs.release();
+    await assert.rejects(node.until(stopped), { reason: 'BACKEND_UNAVAILABLE' });
+    assert.equal(gateway.answer(request), undefined);
+    assert.ok(node.time.monotonicMs() - startedMs < 1000);
+  });
+
   it('a fault in apply stops that shard alone, naming the index', async () => {
     const machine = (): ConversationMachine => {
       const real = createConversationMachine();

@@ -80,6 +80,8 @@ export class Store implements Metered {
   #progressRuns = 0;
   #isFatal = false;
   #isClosing = false;
+  /** Of the log, while the store stopped. */
+  #failure: ParleyError | undefined;
   #ready: (() => void) | undefined;
 
   constructor(options: StoreOptions) {
@@ -215,11 +217,15 @@ export class Store implements Metered {
     this.loop.ship();
     for (const link of [...this.links]) link.close();
     this.loop.stop();
-    if (!this.#isFatal && !this.loop.isInFlight) {
-      await this.#flusher?.stop();
-      await this.#wal?.close();
+    try {
+      if (!this.#isFatal && !this.loop.isInFlight) {
+        await this.#flusher?.stop();
+        await this.#wal?.close();
+      }
+    } finally {
+      await storage.state.close();
     }
-    await storage.state.close();
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   // ---- inside
@@ -403,11 +409,13 @@ export class Store implements Metered {
   }
 
   #fatal(what: string, error: unknown): void {
-    if (this.#isFatal || this.#isClosing) return;
+    // What still ran at the end may find the state store closed; the log fails only by itself.
+    if (this.#isFatal || (this.#isClosing && what !== 'wal')) return;
     this.#isFatal = true;
     const cause: ParleyError = toParleyError(error);
     this.options.log.error('the store cannot go on', { task: what, cause: String(error) });
     this.loop.stop();
-    this.options.fatal(cause);
+    if (this.#isClosing) this.#failure = cause;
+    else this.options.fatal(cause);
   }
 }

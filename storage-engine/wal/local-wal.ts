@@ -22,7 +22,8 @@ export class LocalWal implements Wal {
   readonly #later: (run: () => void) => void;
   #isInFlight = false;
   #isDone = false;
-  #hasFailed = false;
+  #failure: Error | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(parts: LocalWalParts) {
     this.#writer = parts.writer;
@@ -32,10 +33,10 @@ export class LocalWal implements Wal {
 
   submit(frame: ArrayBuffer): void {
     invariant(!this.#isInFlight, 'wal.one-frame-in-flight');
-    invariant(!this.#isDone || this.#hasFailed, 'wal.open');
+    invariant(!this.#isDone || this.#failure !== undefined, 'wal.open');
     this.#isInFlight = true;
     // The listener hears of the failure in a later turn; until then it knows no better.
-    if (this.#hasFailed) return;
+    if (this.#failure !== undefined) return;
     if (!this.#attempt(() => this.#writer.write(frameBody(frame)))) return;
     this.#later(() => {
       if (this.#isDone || !this.#attempt(() => this.#writer.sync())) return;
@@ -59,15 +60,18 @@ export class LocalWal implements Wal {
 
   close(): Promise<void> {
     invariant(!this.#isInFlight || this.#isDone, 'wal.closed-without-frame-in-flight');
-    if (!this.#isDone) {
-      this.#attempt(() => this.#writer.close());
-      this.#isDone = true;
-    }
-    return Promise.resolve();
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   stats(): WalStats {
     return this.#writer.stats();
+  }
+
+  #close(): Promise<void> {
+    if (!this.#isDone) this.#attempt(() => this.#writer.close());
+    this.#isDone = true;
+    return this.#failure === undefined ? Promise.resolve() : Promise.reject(this.#failure);
   }
 
   #attempt(run: () => void): boolean {
@@ -75,9 +79,9 @@ export class LocalWal implements Wal {
       run();
       return true;
     } catch (thrown) {
-      this.#isDone = true;
-      this.#hasFailed = true;
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      this.#isDone = true;
+      this.#failure = error;
       this.#later(() => this.#listener.failed(error));
       return false;
     }

@@ -21,8 +21,9 @@ export class RemoteWal implements Wal {
   #isInFlight = false;
   #closing: Promise<void> | undefined;
   #onStarted: (() => void) | undefined;
-  #onClosed: (() => void) | undefined;
+  #onClosed: ((error?: Error) => void) | undefined;
   #isStarted = false;
+  #failure: Error | undefined;
   #stats: WalStats = NO_STATS;
 
   constructor(port: SyncPort<SyncRequest, SyncReply>, listener: WalListener) {
@@ -51,9 +52,11 @@ export class RemoteWal implements Wal {
   }
 
   close(): Promise<void> {
-    invariant(!this.#isInFlight, 'wal.closed-without-frame-in-flight');
-    this.#closing ??= new Promise<void>((resolve) => {
-      this.#onClosed = resolve;
+    const isOver = this.#failure !== undefined;
+    invariant(!this.#isInFlight || isOver, 'wal.closed-without-frame-in-flight');
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#closing ??= new Promise<void>((resolve, reject) => {
+      this.#onClosed = (error) => (error === undefined ? resolve() : reject(error));
       this.#port.post({ kind: 'close' }, []);
     });
     return this.#closing;
@@ -81,9 +84,10 @@ export class RemoteWal implements Wal {
         return;
       case 'failed': {
         const { reason, message, details } = reply.error;
-        this.#listener.failed(
-          new ParleyError(isReason(reason) ? reason : 'INVARIANT', message, details),
-        );
+        const error = new ParleyError(isReason(reason) ? reason : 'INVARIANT', message, details);
+        this.#listener.failed(error);
+        this.#failure = error;
+        this.#onClosed?.(error);
         return;
       }
       case 'closed':

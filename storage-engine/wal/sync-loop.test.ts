@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { describe, it } from 'mocha';
-import type { Timers } from '../../core/clock.ts';
+import type { Clock, Timers } from '../../core/clock.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { InvariantViolation } from '../../core/invariant.ts';
 import { RECORD_KIND, type Disk, type Wal, type WalListener } from '../contract.ts';
@@ -103,13 +103,13 @@ interface Bench {
   readonly exits: unknown[];
 }
 
-function writerOver(disk: Disk): WalWriter {
+function writerOver(disk: Disk, clock: Clock): WalWriter {
   const { tail } = recoverWal({ disk, keys: TEST_KEYS });
   const key = testDataKey('wal', tail.segment + 1);
-  return new WalWriter({ disk, key, tail, clock: manualClock(), options: OPTIONS });
+  return new WalWriter({ disk, key, tail, clock, options: OPTIONS });
 }
 
-async function remote(disk: Disk): Promise<Bench> {
+async function remote(disk: Disk, clock: Clock = manualClock()): Promise<Bench> {
   const { port1, port2 } = new MessageChannel();
   const listener = new Listener();
   const timers = new HandTimers();
@@ -118,7 +118,7 @@ async function remote(disk: Disk): Promise<Bench> {
   const started = wal.start();
   new SyncLoop({
     port: portOf(port2),
-    writer: writerOver(disk),
+    writer: writerOver(disk, clock),
     timers,
     exit: (error) => {
       exits.push(error);
@@ -129,9 +129,9 @@ async function remote(disk: Disk): Promise<Bench> {
   return { wal, listener, exits, tick: (times) => timers.tick(times) };
 }
 
-function local(disk: Disk): Promise<Bench> {
+function local(disk: Disk, clock: Clock = manualClock()): Promise<Bench> {
   const listener = new Listener();
-  const writer = writerOver(disk);
+  const writer = writerOver(disk, clock);
   writer.start();
   const wal = new LocalWal({ writer, listener, later: (run) => void setImmediate(run) });
   const tick = (times = 1): void => {
@@ -200,6 +200,46 @@ for (const [name, make] of Object.entries({ remote, local })) {
       );
       assert.equal(listener.failures.length, 1);
       assert.equal(exits.length, name === 'remote' ? 1 : 0);
+      await assert.rejects(wal.close(), { reason: 'BACKEND_UNAVAILABLE' });
+    });
+
+    it('a disk that fails while the log is closed is reported, and nobody waits for ever', async () => {
+      const disk = new MemoryDisk({ random: seededRandom(1) });
+      const { wal, listener, exits } = await make(disk);
+      const synced = listener.next();
+      wal.submit(frameOf(1, 1));
+      await synced;
+      disk.faults = {
+        beforeSync: () => {
+          throw new DiskFault('EIO');
+        },
+      };
+      await assert.rejects(wal.close(), { reason: 'BACKEND_UNAVAILABLE' });
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(listener.failures.length, 1);
+      assert.equal(exits.length, name === 'remote' ? 1 : 0);
+      // What was acknowledged before stays.
+      disk.faults = {};
+      disk.crash();
+      const remains = recoverWal({ disk, keys: TEST_KEYS }).shards.get(1 as never);
+      assert.equal(remains?.lastIndex, 1);
+    });
+
+    it('what was flushed leaves the disk in its time, also when nothing is written any more', async () => {
+      const disk = new MemoryDisk({ random: seededRandom(1) });
+      const clock = manualClock();
+      const { wal, listener, tick } = await make(disk, clock);
+      const synced = listener.next();
+      wal.submit(frameOf(1, 1));
+      await synced;
+      wal.trim(new Map([[1 as never, 1 as never]]));
+      await new Promise((resolve) => setImmediate(resolve));
+      tick(20);
+      assert.equal(disk.sizeOf('wal/000000000001.wal') === undefined, false);
+      clock.advance(OPTIONS.rollMs + 1);
+      tick(20);
+      assert.equal(disk.sizeOf('wal/000000000001.wal'), undefined);
+      await wal.close();
     });
 
     it('trimming happens between frames and leaves what is needed', async () => {

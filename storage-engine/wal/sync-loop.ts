@@ -95,8 +95,9 @@ export class SyncLoop {
         this.#flushed = message.flushed;
         return;
       case 'close':
-        this.#stop();
+        // Before it counts as over: a disk that fails now is reported like any other time.
         this.#writer.close();
+        this.#stop();
         this.#port.post({ kind: 'closed' }, []);
         this.#port.close();
         return;

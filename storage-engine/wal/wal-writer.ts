@@ -176,7 +176,7 @@ export class WalWriter {
     return removed;
   }
 
-  /** Asks the disk for its free space; returns whether `isLow` changed. */
+  /** Asks the disk for its free space and trims again; returns whether `isLow` changed. */
   checkSpace(): boolean {
     this.#mustBeOpen();
     const { freeBytes, totalBytes } = this.#guard(() => this.#disk.space());
@@ -186,8 +186,9 @@ export class WalWriter {
     if (!isLow) this.#files.keepReserve();
     const changed = isLow !== this.#isLow;
     this.#isLow = isLow;
-    // What was kept for a rebuild goes at once: while sends are refused, no flush may ask for it.
-    if (changed && isLow && this.#flushed !== undefined) this.trim(this.#flushed);
+    // On a low disk what was kept for a rebuild goes at once, and at any time what has come of age:
+    // while sends are refused, or nobody writes, no flush asks for it.
+    if (this.#flushed !== undefined) this.trim(this.#flushed);
     return changed;
   }
 
