@@ -288,14 +288,14 @@ export const CONFIG_TABLE: ConfigTable = {
   uncommittedShardBytesMax: integer(
     16 * MIB,
     'bytes',
-    { min: MIB, max: GIB },
+    { min: MIB, max: 256 * MIB },
     'Proposed and not yet committed bytes of one shard; above it senders get OVERLOADED.',
   ),
   uncommittedStoreBytesMax: integer(
     256 * MIB,
     'bytes',
-    { min: MIB, max: 16 * GIB },
-    'The same bound for all shards of a store.',
+    { min: MIB, max: 256 * MIB },
+    'The same bound for all shards of a store: all of it may have to fit into one frame of the log.',
   ),
   syncTokenTtlMs: integer(
     30 * DAY,

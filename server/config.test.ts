@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { describe, it } from 'mocha';
 import { ParleyError } from '../core/errors.ts';
+import { FRAME_BYTES_MAX } from '../storage-engine/wal/frame.ts';
 import { configDocument } from './config-document.ts';
 import { identitySlice, sessionSlice } from './config-slices.ts';
 import { CONFIG_SECTIONS, CONFIG_TABLE } from './config-table.ts';
@@ -84,6 +85,13 @@ describe('configuration', () => {
     );
     assert.match(problemsOf({ env: { PARLEY_KEY_FILE: '/srv/data/key' } }).join(), /every backup/);
     assert.match(problemsOf({ env: { PARLEY_WS_PORT: '8080' } }).join(), /must differ/);
+  });
+
+  it('whatever is allowed to wait for one sync fits into one frame of the log', () => {
+    for (const name of ['uncommittedShardBytesMax', 'uncommittedStoreBytesMax'] as const) {
+      const entry = CONFIG_TABLE[name];
+      assert.ok(entry.type === 'integer' && entry.max <= FRAME_BYTES_MAX, name);
+    }
   });
 
   it('a flag without its value is a problem, not a crash', () => {

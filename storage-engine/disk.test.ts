@@ -12,6 +12,8 @@ import { seededRandom } from './testing.ts';
 
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
+type OneWrite = [descriptor: number, part: Uint8Array, from: number, bytes: number, at: number];
+
 function content(disk: MemoryDisk, name: string): string | undefined {
   const size = disk.sizeOf(name);
   if (size === undefined) return undefined;
@@ -37,6 +39,36 @@ describe('disk contract: real files', () => {
     const disk = new NodeDisk(os.tmpdir());
     assert.throws(() => disk.open('../x'), InvariantViolation);
     assert.throws(() => disk.open('/etc/passwd'), InvariantViolation);
+  });
+
+  it('a short write goes on where it ended, whatever part that was in', () => {
+    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'parley-disk-'));
+    const { writevSync, writeSync } = fs;
+    try {
+      const disk = new NodeDisk(root);
+      const parts = ['abc', '', 'defgh', 'ij'].map((part) => Buffer.from(part));
+      for (let short = 0; short <= 10; short++) {
+        const file = disk.open(`f${short}`, { create: true });
+        fs.writevSync = (descriptor, views, position) => {
+          fs.writevSync = writevSync;
+          const whole = Buffer.concat(views as Uint8Array[]).subarray(0, short);
+          return short === 0 ? 0 : writevSync(descriptor, [whole], position);
+        };
+        // One byte at a time, as a disk does that is nearly full.
+        fs.writeSync = ((...[descriptor, part, from, , at]: OneWrite) =>
+          writeSync(descriptor, part, from, 1, at)) as typeof fs.writeSync;
+        file.write(5, parts);
+        fs.writeSync = writeSync;
+        file.close();
+        assert.equal(
+          fs.readFileSync(path.join(root, `f${short}`), 'latin1'),
+          `\0\0\0\0\0abcdefghij`,
+        );
+      }
+    } finally {
+      Object.assign(fs, { writevSync, writeSync });
+      fs.rmSync(root, { recursive: true, force: true });
+    }
   });
 
   it('an error names the file and what to do', () => {

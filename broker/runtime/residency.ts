@@ -8,12 +8,18 @@ import type { Timers } from '../../core/clock.ts';
 import { EMPTY } from '../../core/bytes.ts';
 import { IdMap } from '../../core/id-map.ts';
 import type { Tasks } from '../../core/tasks.ts';
-import type { StateEntry, StateStore } from '../../storage-engine/contract.ts';
+import {
+  STATE_RANGE_LIMIT_MAX,
+  type StateEntry,
+  type StateStore,
+} from '../../storage-engine/contract.ts';
 import {
   accountKey,
   accountRange,
   headerKey,
   headerUnitsRange,
+  keyAfter,
+  type KeyRange,
 } from '../../storage-engine/keys.ts';
 import type { AccountMachine } from '../account/contract.ts';
 import type { ConversationMachine, StateUnit } from '../conversation/contract.ts';
@@ -194,12 +200,20 @@ export class Residency {
           const load = batch[i];
           if (load === undefined) return;
           const { id, machine } = load;
-          found[i] = await state.range(machine ? headerUnitsRange(id) : accountRange(id));
+          found[i] = await allOf(state, machine ? headerUnitsRange(id) : accountRange(id));
         }),
       );
     }
     return found;
   }
+}
+
+/** A range to its end: half of a conversation would be taken for all of it, windows and counts lost. */
+async function allOf(state: StateStore, { gte, lt }: KeyRange): Promise<readonly StateEntry[]> {
+  const entries = await state.range({ gte, lt });
+  for (let part = entries; part.length === STATE_RANGE_LIMIT_MAX; entries.push(...part))
+    part = await state.range({ gte: keyAfter((part.at(-1) as StateEntry).key), lt });
+  return entries;
 }
 
 const UNIT_AT = 1 + 2 + 16;
