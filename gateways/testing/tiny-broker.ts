@@ -13,7 +13,7 @@ import {
 import { decodeCommand } from '../../core/command-codec.ts';
 import { ParleyError, isReason } from '../../core/errors.ts';
 import { encodeFacts, ROLE, type Facts } from '../../core/facts.ts';
-import { encodeId, slotOf } from '../../core/ids.ts';
+import { slotOf } from '../../core/ids.ts';
 import {
   encodeAccountEvent,
   encodeError,
@@ -22,7 +22,6 @@ import {
   type ReceiptsPayload,
 } from '../../core/link-payload.ts';
 import type { Link } from '../../core/link.ts';
-import { QUERY, QUERY_HEADER_BYTES, type QueryMethod } from '../../core/query.ts';
 import {
   eachRecord,
   extraAt,
@@ -36,25 +35,27 @@ import {
   type RecordHeader,
   type Slab,
 } from '../../core/record.ts';
-import { BODY_KIND, encodeRow, ROW_FLAG, RowView } from '../../core/row.ts';
+import { BODY_KIND, encodeRow, ROW_FLAG } from '../../core/row.ts';
 import { queryNamed } from '../methods.ts';
 import { linkedPair } from './linked-pair.ts';
 import {
-  idsOf,
-  joinIds,
   LARGE_MEMBERS,
-  memberShape,
-  messagesOf,
-  rowShape,
   TINY_EPOCH,
   TINY_SHARDS,
   shownTo,
-  type Shape,
   type TinyConversation,
 } from './tiny-views.ts';
+import { TinyReads } from './tiny-reads.ts';
+import { TinyState } from './tiny-state.ts';
+
+interface Done {
+  readonly sequence: number;
+  readonly timeMs: number;
+  readonly queued: number;
+  readonly replayed: boolean;
+}
 
 export class TinyBroker {
-  readonly conversations: Map<string, TinyConversation> = new Map();
   readonly commands: Command[] = [];
   /** Answers the next commands with these instead of applying them. */
   readonly refusals: ParleyError[] = [];
@@ -63,9 +64,13 @@ export class TinyBroker {
   #link: Link | undefined;
   #writer: SlabWriter | undefined;
   readonly #routes = new Map<string, number>();
-  readonly #accounts = new Map<string, { conversation: Uint8Array; joined: boolean }[]>();
-  readonly #indexes = Array.from({ length: TINY_SHARDS }, () => 0);
+  readonly #state = new TinyState();
+  readonly #reads = new TinyReads(this.#state, (user) => this.routed(user));
   #clockMs = 1_800_000_000_000;
+
+  get conversations(): ReadonlyMap<string, TinyConversation> {
+    return this.#state.conversations;
+  }
 
   /** A Link as the gateway makes it; an older one is over. */
   connect(): Link {
@@ -112,8 +117,8 @@ export class TinyBroker {
   /** A group without asking anybody, for fan-out tests. */
   seedGroup(raw: Uint8Array, users: readonly Uint8Array[]): void {
     const [creator = NO_ID] = users;
-    const made = this.#make(raw, false, creator);
-    for (const user of users) this.#joinIds(made, user, ROLE.member);
+    const made = this.#state.make(raw, false, creator, this.#clockMs);
+    for (const user of users) this.#join(made, user, ROLE.member);
   }
 
   #record(at: number, slab: Slab): void {
@@ -125,7 +130,10 @@ export class TinyBroker {
     const request = requestAt(slab, at);
     try {
       if (kind === RECORD.command) this.#command(payload.slice(), request);
-      else if (kind === RECORD.query) this.#query(extraAt(slab, at), payload, request);
+      else if (kind === RECORD.query) {
+        const bytes = this.#reads.answer(extraAt(slab, at), payload);
+        this.#write({ kind: RECORD.result, request, position: this.#state.indexOf(0) }, bytes);
+      }
     } catch (error) {
       if (!(error instanceof ParleyError)) throw error;
       if (request > 0) this.#write({ kind: RECORD.error, request }, encodeError(error));
@@ -184,36 +192,28 @@ export class TinyBroker {
     );
   }
 
-  #apply(command: Command): {
-    sequence: number;
-    timeMs: number;
-    queued: number;
-    replayed: boolean;
-  } {
+  #apply(command: Command): Done {
     if (command.kind === COMMAND_KIND.send) return this.#send(command);
     if (command.kind === COMMAND_KIND.createGroup) {
       const known = this.conversations.get(hex(command.key));
       if (known !== undefined)
         return { sequence: 1, timeMs: known.lastTimeMs, queued: 0, replayed: true };
-      const made = this.#make(command.key, false, command.caller);
+      const made = this.#state.make(command.key, false, command.caller, this.#clockMs);
       made.name = command.name;
-      this.#joinIds(made, command.caller, ROLE.owner);
-      for (const user of command.members) this.#joinIds(made, user, ROLE.member);
+      this.#join(made, command.caller, ROLE.owner);
+      for (const user of command.members) this.#join(made, user, ROLE.member);
       const users = [command.caller, ...command.members];
       const facts: Facts = { is: 'created', name: command.name, users };
       return this.#append(made, { facts, kind: BODY_KIND.created, by: command.caller });
     }
-    return this.#change(command, this.#of(command.key, command.caller));
+    return this.#change(command, this.#state.of(command.key, command.caller));
   }
 
-  #change(
-    command: Command,
-    c: TinyConversation,
-  ): { sequence: number; timeMs: number; queued: number; replayed: boolean } {
+  #change(command: Command, c: TinyConversation): Done {
     const by = command.caller;
     switch (command.kind) {
       case COMMAND_KIND.addMembers:
-        for (const user of command.users) this.#joinIds(c, user, command.role);
+        for (const user of command.users) this.#join(c, user, command.role);
         return this.#append(c, {
           kind: BODY_KIND.member,
           by,
@@ -262,12 +262,7 @@ export class TinyBroker {
     return { sequence: c.rows.length, timeMs: c.lastTimeMs, queued: 0, replayed: false };
   }
 
-  #send(send: SendCommand): {
-    sequence: number;
-    timeMs: number;
-    queued: number;
-    replayed: boolean;
-  } {
+  #send(send: SendCommand): Done {
     const isDirect = (send.flags & SEND_FLAG.direct) !== 0;
     let c = this.conversations.get(hex(send.key));
     const hasOutbox = (send.flags & SEND_FLAG.outbox) !== 0;
@@ -284,11 +279,11 @@ export class TinyBroker {
       throw new ParleyError(isReason(reason) ? reason : 'INVARIANT', 'vetoed');
     }
     if (c === undefined && isDirect) {
-      c = this.#make(send.key, true, send.caller);
-      this.#joinIds(c, send.caller, ROLE.member);
-      this.#joinIds(c, send.peer, ROLE.member);
+      c = this.#state.make(send.key, true, send.caller, this.#clockMs);
+      this.#join(c, send.caller, ROLE.member);
+      this.#join(c, send.peer, ROLE.member);
     }
-    c = this.#of(send.key, send.caller);
+    c = this.#state.of(send.key, send.caller);
     if (c.isClosed) throw new ParleyError('CONVERSATION_CLOSED', 'closed');
     const last = c.lastAccepted.get(lane) ?? 0;
     if (hasOutbox && send.after !== last)
@@ -309,7 +304,7 @@ export class TinyBroker {
     member.delivered = Math.min(c.rows.length, Math.max(member.delivered, mark.deliveredThrough));
     member.read = Math.min(c.rows.length, Math.max(member.read, mark.readThrough));
     const marks = { deliveredThrough: member.delivered, readThrough: member.read };
-    c.lastIndex = this.#bump(c.raw);
+    c.lastIndex = this.#state.bump(c.raw);
     if (c.isDirect) {
       const others = [...c.members.keys()].filter((user) => user !== hex(by));
       this.#receipts(c, others, { is: 'peer', user: by, ...marks, timeMs: c.lastTimeMs });
@@ -341,7 +336,7 @@ export class TinyBroker {
       readonly send?: SendCommand;
       readonly facts?: Facts;
     },
-  ): { sequence: number; timeMs: number; queued: number; replayed: boolean } {
+  ): Done {
     const { send, facts } = what;
     const sequence = c.rows.length + 1;
     c.lastTimeMs = ++this.#clockMs;
@@ -366,7 +361,7 @@ export class TinyBroker {
       body: facts === undefined ? (send?.body ?? NO_ID) : encodeFacts(facts).body,
     });
     c.rows.push(row);
-    c.lastIndex = this.#bump(c.raw);
+    c.lastIndex = this.#state.bump(c.raw);
     const others = [...c.members.keys()].filter((user) => user !== hex(what.by));
     const queued = others.filter((user) => !this.#routes.has(user)).length;
     this.#fanOut(c, row);
@@ -392,38 +387,11 @@ export class TinyBroker {
         out.raw(row).finish(),
       );
     }
-    const position = this.#indexes[shard] ?? 0;
+    const position = this.#state.indexOf(shard);
     this.#write({ kind: RECORD.progress, shard, position }, NO_ID.subarray(0, 0));
   }
 
-  #bump(raw: Uint8Array): number {
-    const shard = slotOf(raw) % TINY_SHARDS;
-    const next = (this.#indexes[shard] ?? 0) + 1;
-    this.#indexes[shard] = next;
-    return next;
-  }
-
-  #make(raw: Uint8Array, isDirect: boolean, creator: Uint8Array): TinyConversation {
-    const made: TinyConversation = {
-      raw: raw.slice(),
-      isDirect,
-      creator: creator.slice(),
-      name: '',
-      isClosed: false,
-      version: 1,
-      members: new Map(),
-      left: new Set(),
-      rows: [],
-      windows: new Map(),
-      lastAccepted: new Map(),
-      lastIndex: 0,
-      lastTimeMs: this.#clockMs,
-    };
-    this.conversations.set(hex(raw), made);
-    return made;
-  }
-
-  #joinIds(c: TinyConversation, user: Uint8Array, role: number): void {
+  #join(c: TinyConversation, user: Uint8Array, role: number): void {
     const key = hex(user);
     if (c.members.has(key)) return;
     c.members.set(key, {
@@ -433,7 +401,7 @@ export class TinyBroker {
       delivered: 0,
       read: 0,
     });
-    this.#account(key).push({ conversation: c.raw, joined: true });
+    this.#state.account(key).push({ conversation: c.raw, joined: true });
     const handle = this.#routes.get(key);
     if (handle === undefined || c.isDirect) return;
     const bytes = queryNamed('Conversations.Get').output.encode(shownTo(c, key) as never);
@@ -444,143 +412,9 @@ export class TinyBroker {
     const key = hex(user);
     c.members.delete(key);
     c.left.add(key);
-    this.#account(key).push({ conversation: c.raw, joined: false });
+    this.#state.account(key).push({ conversation: c.raw, joined: false });
     const handle = this.#routes.get(key);
     if (handle !== undefined)
       this.#write({ kind: RECORD.conversation, handle, id: c.raw, flags: 1 }, NO_ID.subarray(0, 0));
-  }
-
-  #account(key: string): { conversation: Uint8Array; joined: boolean }[] {
-    let log = this.#accounts.get(key);
-    if (log === undefined) this.#accounts.set(key, (log = []));
-    return log;
-  }
-
-  /** Never-members learn nothing; former ones read nothing. */
-  #of(raw: Uint8Array, user: Uint8Array): TinyConversation {
-    const c = this.conversations.get(hex(raw));
-    if (c?.members.has(hex(user)) === true) return c;
-    if (c?.left.has(hex(user)) === true) throw new ParleyError('NOT_A_MEMBER', 'no longer');
-    throw new ParleyError('CONVERSATION_UNKNOWN', 'there is no such conversation');
-  }
-
-  // ---- queries
-
-  #query(number: number, payload: Uint8Array, request: number): void {
-    const method = (Object.keys(QUERY) as QueryMethod[]).find((name) => QUERY[name] === number);
-    if (method === undefined) throw new ParleyError('INVARIANT', 'no such query');
-    const form = queryNamed(method);
-    const user = payload.slice(0, 16);
-    const asked = form.input.decode(payload.slice(QUERY_HEADER_BYTES)) as unknown as Shape;
-    const answer = this.#answer(method, asked, user);
-    const bytes = form.output.encode(answer as never);
-    this.#write({ kind: RECORD.result, request, position: this.#indexes[0] ?? 0 }, bytes);
-  }
-
-  #answer(method: QueryMethod, asked: Shape, user: Uint8Array): Shape {
-    switch (method) {
-      case 'Link.Directory':
-        return this.#directory(hex(user), Number(asked['sinceAccountSequence']));
-      case 'Link.Changed':
-        return { shards: (asked['shards'] as Shape[]).map((shard) => this.#changed(shard)) };
-      case 'Link.Views':
-        return {
-          conversations: idsOf(asked['conversations'] as Uint8Array).flatMap((raw) => {
-            const c = this.conversations.get(hex(raw));
-            return c?.members.has(hex(user)) === true ? [shownTo(c, hex(user))] : [];
-          }),
-          recent: [],
-        };
-      default:
-        return this.#read(method, asked, user);
-    }
-  }
-
-  #read(method: QueryMethod, asked: Shape, user: Uint8Array): Shape {
-    const c = this.#byText(String(asked['conversationId']), user);
-    const head = c.rows.length;
-    switch (method) {
-      case 'Conversations.Get':
-        return shownTo(c, hex(user));
-      case 'Messages.List':
-        return { messages: messagesOf(c, asked), asOf: head, first: 1, head };
-      case 'Messages.ListRows':
-        return { rows: c.rows.map(rowShape), head, cursor: { epoch: TINY_EPOCH, sequence: head } };
-      case 'Link.CatchUp': {
-        const from = Number((asked['cursor'] as Shape)['sequence']);
-        const rows = c.rows.slice(from);
-        const isMuch = rows.length > Number(asked['rowsMax']);
-        return {
-          rows: isMuch ? [] : rows.map(rowShape),
-          head,
-          epoch: TINY_EPOCH,
-          gapFrom: isMuch ? from + 1 : 0,
-        };
-      }
-      case 'Sync.SyncConversation':
-        return {
-          messages: messagesOf(c, {}),
-          conversation: shownTo(c, hex(user)),
-          cursor: { epoch: TINY_EPOCH, sequence: head },
-        };
-      case 'Messages.ListReceipts': {
-        const sequence = Number(asked['sequence']);
-        const sender = hex(new RowView(c.rows[sequence - 1] ?? NO_ID).sender);
-        const others = [...c.members].filter(([key]) => key !== sender).map(([, member]) => member);
-        const delivered = others.filter((member) => member.delivered >= sequence).length;
-        const read = others.filter((member) => member.read >= sequence).length;
-        const queued = others.filter(
-          (m) => m.delivered < sequence && !this.#routes.has(hex(m.user)),
-        ).length;
-        return { counts: { sequence, of: others.length, queued, delivered, read } };
-      }
-      default: {
-        const wanted = asked['userIds'] as string[] | undefined;
-        const members = [...c.members.values()].map(memberShape);
-        return { members: members.filter((m) => wanted?.includes(m.userId) ?? true) };
-      }
-    }
-  }
-
-  #byText(id: string, user: Uint8Array): TinyConversation {
-    for (const c of this.conversations.values())
-      if (encodeId('cnv', c.raw) === id) return this.#of(c.raw, user);
-    throw new ParleyError('CONVERSATION_UNKNOWN', 'there is no such conversation');
-  }
-
-  #directory(key: string, since: number): Shape {
-    const log = this.#account(key);
-    const state = new Map<string, { conversation: Uint8Array; joined: boolean; at: number }>();
-    for (const [i, entry] of log.entries())
-      state.set(hex(entry.conversation), { ...entry, at: i + 1 });
-    const pick = (joined: boolean, after: number): Uint8Array =>
-      joinIds(
-        [...state.values()]
-          .filter((e) => e.joined === joined && e.at > after)
-          .map((e) => e.conversation),
-      );
-    return {
-      open: pick(true, 0),
-      joined: pick(true, since),
-      left: pick(false, since),
-      accountSequence: log.length,
-      epoch: TINY_EPOCH,
-    };
-  }
-
-  #changed(question: Shape): Shape {
-    const since = Number(question['sinceIndex']);
-    const shard = Number(question['shard']);
-    const found = idsOf(question['conversations'] as Uint8Array)
-      .map((raw) => this.conversations.get(hex(raw)))
-      .filter(
-        (c): c is TinyConversation => c !== undefined && (since === 0 || c.lastIndex > since),
-      );
-    return {
-      shard,
-      askedAtIndex: this.#indexes[shard] ?? 0,
-      changed: joinIds(found.map((c) => c.raw)),
-      changeTimeMs: found.map((c) => c.lastTimeMs),
-    };
   }
 }

@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, it } from 'mocha';
 import { runGateway } from '../testing/running-gateway.ts';
-import { handshakeOf, webSocketSuite } from './contract.ts';
+import { handshakeOf } from '../testing/abuse-contract.ts';
+import { webSocketSuite } from './contract.ts';
 import { WsCarrier } from './ws-socket.ts';
 
 webSocketSuite('ws on the HTTP port', async ({ gateway }) => {
