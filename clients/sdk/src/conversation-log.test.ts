@@ -166,12 +166,12 @@ describe('conversation log', () => {
     const cnv = log(10);
     cnv.takeReceipts({ conversationId: 'cnv', peer: { deliveredThrough: 8, readThrough: 3 } });
     cnv.takeReceipts({ conversationId: 'cnv', peer: { deliveredThrough: 5, readThrough: 1 } });
-    assert.deepEqual(cnv.watermarks, { delivered: 8, read: 3 });
+    assert.deepEqual(cnv.receipts.watermarks, { delivered: 8, read: 3 });
     cnv.takeReceipts({ conversationId: 'cnv', peer: { readThrough: 9 } });
-    assert.deepEqual(cnv.watermarks, { delivered: 9, read: 9 });
+    assert.deepEqual(cnv.receipts.watermarks, { delivered: 9, read: 9 });
     const counts = [{ sequence: 10, of: 2, delivered: 2, read: 1 }];
     cnv.takeReceipts({ conversationId: 'cnv', counts });
-    assert.deepEqual(cnv.watermarks, { delivered: 10, read: 9 });
+    assert.deepEqual(cnv.receipts.watermarks, { delivered: 10, read: 9 });
   });
 
   it('only own rows settle own sends, from rows, pages and syncs alike (S6)', () => {
@@ -220,7 +220,7 @@ describe('conversation log', () => {
     });
     assert.equal(cnv.epoch, 2);
     assert.equal(cnv.cursor, 6);
-    assert.deepEqual(cnv.watermarks, { delivered: 0, read: 0 });
+    assert.deepEqual(cnv.receipts.watermarks, { delivered: 0, read: 0 });
     assert.equal(cnv.unread.readThrough, 4);
     // Rows of the former epoch are not applied any more.
     cnv.takeRows({ conversationId: 'cnv', epoch: 1, rows: [row(7)] }, context());

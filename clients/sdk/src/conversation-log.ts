@@ -20,15 +20,17 @@ import type {
   SyncConversationAnswer,
   UserId,
 } from './contract.ts';
+import { ConversationReceipts } from './conversation-receipts.ts';
+import type { Messages } from './message-batch.ts';
 import {
   applyControl,
-  changeOf,
   isControl,
   isCountable,
   messageOf,
   newer,
   targetOf,
 } from './message-merge.ts';
+import { RecentControls } from './recent-controls.ts';
 import { addSpan, cutAbove, cutBelow, type Ranges, type Span, spanOf } from './ranges.ts';
 import { NOTHING_UNREAD, type Unread, withArrival, withRead, withServerCount } from './unread.ts';
 
@@ -43,12 +45,6 @@ export interface LogRecord {
   readonly unread: Unread;
   readonly first: Sequence;
   readonly isDoubtful?: true;
-}
-
-/** Messages by sequence: what the cache holds, and above it what this batch changed. */
-export interface Messages {
-  get(sequence: Sequence): Message | undefined;
-  set(sequence: Sequence, message: Message): void;
 }
 
 export interface RowContext {
@@ -72,13 +68,6 @@ export interface RowsOutcome {
 }
 
 const ASIDE_MAX = 256;
-const CONTROLS_MAX = 64;
-
-export interface Watermarks {
-  /** Direct: the peer's. Group: the newest own message that all recipients have. */
-  readonly delivered: Sequence;
-  readonly read: Sequence;
-}
 
 export class ConversationLog {
   readonly id: ConversationId;
@@ -91,19 +80,10 @@ export class ConversationLog {
   unread: Unread;
   /** A list did not name it, and the server was not asked yet whether it is left. */
   isDoubtful: boolean;
-  watermarks: Watermarks = { delivered: 0, read: 0 };
-  /** Counts of own newest messages in a group, by sequence. */
-  readonly counts: Map<Sequence, { of: number; queued: number; delivered: number; read: number }> =
-    new Map();
-  /** What the server knows this device has; a report is owed above it. */
-  reportedDelivered: Sequence = 0;
-  /** The server's own read mark of this user, without what only this device knows. */
-  reportedRead: Sequence = 0;
+  readonly receipts: ConversationReceipts = new ConversationReceipts();
   /** Rows beyond the next one, kept until a sync closes what lies between. */
   #aside: LogRow[] = [];
-  /** Control rows after `#controlsFrom`: a page read before them is brought up to date with them. */
-  #controls: LogRow[] = [];
-  #controlsFrom: Sequence;
+  readonly #controls: RecentControls;
 
   constructor(record: LogRecord) {
     this.id = record.resource.conversationId;
@@ -115,9 +95,9 @@ export class ConversationLog {
     this.ranges = record.ranges;
     this.unread = record.unread;
     this.isDoubtful = record.isDoubtful === true;
-    this.#controlsFrom = record.cursor;
+    this.#controls = new RecentControls(record.cursor);
     this.#takePeerMarks(record.resource);
-    this.reportedDelivered = record.resource.me?.deliveredThrough ?? 0;
+    this.receipts.heard(record.resource.me?.deliveredThrough ?? 0, 0);
   }
 
   /** A conversation first heard of: its rows so far are a noted hole. */
@@ -169,7 +149,7 @@ export class ConversationLog {
     this.first = Math.max(this.first, resource.me?.historyFrom ?? 0);
     this.#countFrom(resource);
     this.#takePeerMarks(resource);
-    this.reportedDelivered = Math.max(this.reportedDelivered, resource.me?.deliveredThrough ?? 0);
+    this.receipts.heard(resource.me?.deliveredThrough ?? 0, 0);
     if (head > this.head) this.head = head;
     // Nothing is held, so nothing can be out of date: the missing rows are a noted hole.
     if (this.owesSync && this.ranges.length === 0 && this.#aside.length === 0)
@@ -201,25 +181,15 @@ export class ConversationLog {
   }
 
   takeReceipts(frame: ReceiptsFrame): void {
-    if (frame.me !== undefined) {
-      const { unreadCount, mentionCount, head, readThrough, deliveredThrough } = frame.me;
-      this.unread = withServerCount(this.unread, {
-        count: unreadCount ?? 0,
-        mentions: mentionCount ?? 0,
-        head: head ?? this.resource.head ?? 0,
-        readThrough: readThrough ?? 0,
-      });
-      this.reportedDelivered = Math.max(this.reportedDelivered, deliveredThrough ?? 0);
-      this.reportedRead = Math.max(this.reportedRead, readThrough ?? 0);
-    }
-    if (frame.peer !== undefined)
-      this.#raise(frame.peer.deliveredThrough ?? 0, frame.peer.readThrough ?? 0);
-    for (const each of frame.counts ?? []) {
-      const { sequence, of = 0, queued = 0, delivered = 0, read = 0 } = each;
-      this.counts.set(sequence, { of, queued, delivered, read });
-      if (this.counts.size > 128) this.counts.delete(this.counts.keys().next().value ?? 0);
-      if (of > 0) this.#raise(delivered >= of ? sequence : 0, read >= of ? sequence : 0);
-    }
+    this.receipts.take(frame);
+    if (frame.me === undefined) return;
+    const { unreadCount, mentionCount, head, readThrough } = frame.me;
+    this.unread = withServerCount(this.unread, {
+      count: unreadCount ?? 0,
+      mentions: mentionCount ?? 0,
+      head: head ?? this.resource.head ?? 0,
+      readThrough: readThrough ?? 0,
+    });
   }
 
   read(sequence: Sequence): void {
@@ -274,17 +244,9 @@ export class ConversationLog {
         row.sequence <= this.cursor && spanOf(this.ranges, row.sequence) === undefined;
       // What waited is as old as its push: behind a row that is gone, or beside a hole, rows that
       // changed it may have passed.
-      if (isPassed && row.sequence < this.#controlsFrom) continue;
+      if (isPassed && row.sequence < this.#controls.from) continue;
       this.#takeRow(row, context, outcome);
-      if (isPassed) this.#bringUp(row.sequence, context);
-    }
-  }
-
-  /** Changes that passed before the message came. */
-  #bringUp(sequence: Sequence, { me, messages }: Pick<RowContext, 'me' | 'messages'>): void {
-    for (const row of this.#controls) {
-      const held = targetOf(row.body) === sequence ? messages.get(sequence) : undefined;
-      if (held !== undefined) messages.set(sequence, applyControl(held, row, me));
+      if (isPassed) this.#controls.bringUp(row.sequence, context);
     }
   }
 
@@ -316,9 +278,7 @@ export class ConversationLog {
   }
 
   #control(row: LogRow, context: RowContext, outcome: RowsOutcome): void {
-    this.#controls.push(row);
-    if (this.#controls.length > CONTROLS_MAX)
-      this.#controlsFrom = this.#controls.shift()?.sequence ?? this.#controlsFrom;
+    this.#controls.passed(row);
     const target = targetOf(row.body);
     const held = target === undefined ? undefined : context.messages.get(target);
     if (target !== undefined && held !== undefined)
@@ -375,9 +335,9 @@ export class ConversationLog {
   takeCommitted(committed: Message, context: Pick<RowContext, 'me' | 'messages'>): void {
     const { messages } = context;
     const held = messages.get(committed.sequence);
-    if (held === undefined && committed.sequence < this.#controlsFrom) return;
+    if (held === undefined && committed.sequence < this.#controls.from) return;
     messages.set(committed.sequence, newer(held, committed));
-    this.#bringUp(committed.sequence, context);
+    this.#controls.bringUp(committed.sequence, context);
     const message = messages.get(committed.sequence) ?? committed;
     this.head = Math.max(this.head, message.sequence);
     this.ranges = addSpan(this.ranges, { from: message.sequence, through: message.sequence });
@@ -400,7 +360,7 @@ export class ConversationLog {
     if (answer.conversation !== undefined) this.takeResource(answer.conversation);
     for (const receipt of answer.receipts ?? [])
       if (receipt.userId === this.resource.peerUserId)
-        this.#raise(receipt.deliveredThrough ?? 0, receipt.readThrough ?? 0);
+        this.receipts.raise(receipt.deliveredThrough ?? 0, receipt.readThrough ?? 0);
     if (!o.isLast) return outcome;
     const through = answer.cursor?.sequence ?? this.cursor;
     const hole = answer.hole;
@@ -422,15 +382,10 @@ export class ConversationLog {
     context: RowContext,
   ): boolean {
     const asOf = answer.asOf ?? answer.head ?? 0;
-    if (asOf < this.#controlsFrom && asOf < this.cursor) return false;
+    if (asOf < this.#controls.from && asOf < this.cursor) return false;
     const outcome: RowsOutcome = { arrived: [], own: [], needsResource: false };
     for (const message of answer.messages ?? []) this.#takeMessage(message, context, outcome);
-    for (const row of this.#controls) {
-      const target = targetOf(row.body);
-      const held = target === undefined ? undefined : context.messages.get(target);
-      if (target !== undefined && held !== undefined && row.sequence > changeOf(held))
-        context.messages.set(target, applyControl(held, row, context.me));
-    }
+    this.#controls.bringUpAll(context);
     this.first = Math.max(this.first, answer.first ?? 0);
     const oldest = answer.messages?.[0]?.sequence;
     const newest = answer.messages?.at(-1)?.sequence;
@@ -477,8 +432,7 @@ export class ConversationLog {
 
   #jump(through: Sequence): void {
     this.cursor = Math.max(this.cursor, through);
-    this.#controls = [];
-    this.#controlsFrom = this.cursor;
+    this.#controls.restart(this.cursor);
   }
 
   // LIMIT: rows above the new epoch's head are forgotten here; offering to send them again is later.
@@ -488,18 +442,15 @@ export class ConversationLog {
     this.cursor = Math.min(this.cursor, head);
     this.head = head;
     this.resource = { ...this.resource, head: Math.min(this.resource.head ?? 0, head) };
-    this.watermarks = { delivered: 0, read: 0 };
+    this.receipts.newEpoch();
     this.unread = { ...NOTHING_UNREAD };
-    this.reportedDelivered = 0;
-    this.reportedRead = 0;
     this.#aside = [];
-    this.#controls = [];
-    this.#controlsFrom = this.cursor;
+    this.#controls.restart(this.cursor);
   }
 
   #countFrom(resource: ConversationResource): void {
     if (resource.me === undefined) return;
-    this.reportedRead = Math.max(this.reportedRead, resource.me.readThrough ?? 0);
+    this.receipts.heard(0, resource.me.readThrough ?? 0);
     this.unread = withServerCount(this.unread, {
       count: resource.me.unreadCount ?? 0,
       mentions: resource.me.mentionCount ?? 0,
@@ -509,17 +460,7 @@ export class ConversationLog {
   }
 
   #takePeerMarks(resource: ConversationResource): void {
-    this.#raise(resource.peerDeliveredThrough ?? 0, resource.peerReadThrough ?? 0);
-  }
-
-  /** Receipts never fall, and read implies delivered. */
-  #raise(delivered: Sequence, read: Sequence): void {
-    const held = this.watermarks;
-    const next = {
-      read: Math.max(held.read, read),
-      delivered: Math.max(held.delivered, delivered, read),
-    };
-    if (next.read !== held.read || next.delivered !== held.delivered) this.watermarks = next;
+    this.receipts.raise(resource.peerDeliveredThrough ?? 0, resource.peerReadThrough ?? 0);
   }
 }
 

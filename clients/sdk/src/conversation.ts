@@ -398,10 +398,10 @@ export class LiveConversation implements Conversation, TimelineOwner {
 
   #countsOf(sequence: Sequence): Receipts {
     const log = this.#log();
-    const counts = log?.counts.get(sequence);
+    const counts = log?.receipts.countsOf(sequence);
     if (counts !== undefined) return counts;
     if (log?.resource.kind !== 'direct') return { of: 0, queued: 0, delivered: 0, read: 0 };
-    const { delivered, read } = log.watermarks;
+    const { delivered, read } = log.receipts.watermarks;
     return {
       of: 1,
       queued: 0,

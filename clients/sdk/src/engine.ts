@@ -407,7 +407,7 @@ export class Engine implements Core {
     for (const id of outcome.touched) {
       this.#settings.apply(id);
       const log = this.log(id);
-      if (log !== undefined) this.#own.confirmRead(id, log.reportedRead);
+      if (log !== undefined) this.#own.confirmRead(id, log.receipts.reported.read);
     }
     this.#views.synced(outcome, messages);
   }

@@ -45,7 +45,8 @@ export class Marks {
   /** What is stored of it may be reported. */
   stored(id: ConversationId): void {
     const log = this.#hooks.log(id);
-    if (log === undefined || !isReportable(log) || log.cursor <= log.reportedDelivered) return;
+    if (log === undefined || !isReportable(log) || log.cursor <= log.receipts.reported.delivered)
+      return;
     this.#want('delivered', id, log.cursor);
   }
 

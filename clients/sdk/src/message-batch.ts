@@ -1,7 +1,12 @@
 /** The messages that a batch of sync events reads and changes: the cache's, then the batch's own. */
 import type { ConversationId, Message, Sequence } from './contract.ts';
-import type { Messages } from './conversation-log.ts';
 import type { CacheTable, StorePut } from './stores/store-port.ts';
+
+/** Messages by sequence: what the cache holds, and above it what this batch changed. */
+export interface Messages {
+  get(sequence: Sequence): Message | undefined;
+  set(sequence: Sequence, message: Message): void;
+}
 
 /** How much more (or less) the cache holds for one message. */
 export interface WeighedMessage {

@@ -63,7 +63,7 @@ function raise(tick: Tick, log: ConversationLog): void {
 }
 
 function rankOf(sequence: Sequence, log: ConversationLog): keyof typeof RANK {
-  if (sequence <= log.watermarks.read) return 'READ';
-  if (sequence <= log.watermarks.delivered) return 'DELIVERED';
-  return (log.counts.get(sequence)?.queued ?? 0) > 0 ? 'STORED' : 'SENT';
+  if (sequence <= log.receipts.watermarks.read) return 'READ';
+  if (sequence <= log.receipts.watermarks.delivered) return 'DELIVERED';
+  return (log.receipts.countsOf(sequence)?.queued ?? 0) > 0 ? 'STORED' : 'SENT';
 }
