@@ -144,6 +144,7 @@ describe('an account', () => {
     accounts.apply(membership(id(1, 3), 1, true));
     assert.equal(machine.evict(USER), false);
     machine.takeDirty();
+    assert.equal(machine.evict(USER), false, 'what was taken is not durable yet');
     accounts.apply(membership(id(2, 3), 1, true));
     machine.flushed();
     assert.equal(machine.evict(USER), false);

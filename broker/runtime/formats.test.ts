@@ -5,7 +5,7 @@ import { hex } from '../../core/bytes.ts';
 import type { Index, ReplicaId, Term } from '../../core/ids.ts';
 import { ROW_FIXED_BYTES, ROW_FLAG, RowView, encodeRow } from '../../core/row.ts';
 import { FrameWriter, frameBody, readRecords } from '../../storage-engine/wal/frame.ts';
-import type { Entry } from '../consensus/message.ts';
+import type { Entry, HardState } from '../consensus/message.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import { redactedRow } from './erasures.ts';
 import { JournalBuilder, decodeJournal, encodeJournal } from './journal.ts';
@@ -133,6 +133,29 @@ describe('disk formats of the runtime', () => {
     assert.deepEqual(restored.entries, entries);
     assert.deepEqual(restored.hard, hard);
     assert.equal(restored.applied, 4);
+  });
+
+  it('a replica begins in no term before its state, votes anew there, and commits nothing it lacks', () => {
+    const configuration = { voters: [1 as ReplicaId], outgoing: [], learners: [] };
+    const at = { index: 4 as Index, term: 5 as Term, configuration };
+    const restored = (hard: HardState): HardState => {
+      const frame = new FrameWriter();
+      packEffects(2, { ...NO_EFFECTS, hard }, frame);
+      const [hardState] = [...readRecords(frameBody(frame.take()))];
+      const remains = { shard: 2 as never, snapshot: undefined, log: [], hardState };
+      return restoreReplica(at, { ...remains, lastTerm: at.term, lastIndex: at.index }).hard;
+    };
+    const vote = 1 as ReplicaId;
+    assert.deepEqual(restored({ term: 3 as Term, vote, commit: 2 as Index }), {
+      term: 5,
+      vote: 0,
+      commit: 4,
+    });
+    assert.deepEqual(restored({ term: 5 as Term, vote, commit: 9 as Index }), {
+      term: 5,
+      vote: 1,
+      commit: 4,
+    });
   });
 });
 

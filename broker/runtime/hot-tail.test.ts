@@ -74,5 +74,8 @@ describe('the hot tail', () => {
     assert.equal(cut?.rows[1]?.length, 10);
     assert.equal(tail.unflushedBytes, 100);
     assert.equal(tail.replace(A, 99, row(1)), false);
+    // What a flush has taken counts no more, whatever becomes of it.
+    assert.ok(tail.replace(A, 1, row(9).subarray(0, 10)));
+    assert.equal(tail.unflushedBytes, 100);
   });
 });

@@ -139,10 +139,14 @@ describe('a store where power, disk or a shard fails', () => {
     };
     const node = await TestNode.started({ machine });
     const gateway = node.gateway();
-    const poison = gateway.command(hello(1, { text: 'poison' }));
+    const unit = node.store.units[node.store.map.shardOf(DIRECT)];
+    const { flushedIndex = 0 } = unit ?? {};
+    gateway.command(hello(1));
+    await node.time.settle();
+    const poison = gateway.command(hello(2, { text: 'poison' }));
     await node.time.settle();
     assert.equal(gateway.refused(poison).reason, 'COMMIT_UNKNOWN');
-    const next = gateway.command(hello(2));
+    const next = gateway.command(hello(3));
     const [shard, other] = [node.store.map.shardOf(DIRECT), CEM];
     const elsewhere = directConversationRaw(ANA, other);
     const fine = gateway.command(hello(1, { to: elsewhere, peer: other, text: 'fine' }));
@@ -152,6 +156,8 @@ describe('a store where power, disk or a shard fails', () => {
     assert.equal(gateway.committed(fine).sequence, 1);
     await node.flushed();
     assert.equal(node.fatal, undefined);
+    assert.ok(unit !== undefined && unit.shard.applied > flushedIndex);
+    assert.equal(unit.flushedIndex, flushedIndex, 'half an entry is never flushed');
     await assert.rejects(node.until(node.store.reads.rows(DIRECT, ALL)), {
       reason: 'SHARD_UNAVAILABLE',
     });

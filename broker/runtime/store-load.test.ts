@@ -38,6 +38,15 @@ describe('a store with more than it can hold', () => {
     for (const request of retried) assert.ok(gateway.committed(request).sequence > 0);
   });
 
+  it('the log in memory begins where the state is durable', async () => {
+    const node = await TestNode.started();
+    sendMany(node.gateway(), 1, 50);
+    await node.flushed();
+    const unit = node.store.units[node.store.map.shardOf(DIRECT)];
+    assert.ok(unit !== undefined && unit.flushedIndex > 50);
+    assert.equal(unit.log.status.first, unit.flushedIndex + 1);
+  });
+
   it('a state store that cannot follow is felt by who sends, not by memory', async () => {
     const node = await TestNode.started({ limits: { flushBytesMax: 4096 } });
     const gateway = node.gateway();

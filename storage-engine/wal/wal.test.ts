@@ -194,6 +194,20 @@ describe('wal: trimming', () => {
     assert.equal(log.length, 30);
   });
 
+  it('a segment that recovery did not see stays away: its key may go', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const bench = new Bench(seed);
+      bench.start();
+      for (let index = 1; index <= 60; index++) bench.entries(1, index, index, 1000);
+      assert.ok(bench.writer.trim(new Map([[1, 60]])) > 1);
+      bench.disk.kill();
+      const { tail } = bench.recover(new Map([[1, 60]]));
+      bench.disk.crash();
+      const again = bench.recover(new Map([[1, 60]]));
+      assert.deepEqual(again.tail.segments, tail.segments);
+    }
+  });
+
   it('what a quiet shard promised outlives its segment', () => {
     const bench = filled();
     const flushed = new Map([
@@ -262,6 +276,18 @@ describe('wal: a torn tail is cut, damage is refused', () => {
     const { bench, ends } = written();
     assert.equal(bench.recover().tornBytes, 0);
     assert.equal(bench.recover().tail.endOffset, ends[2]);
+  });
+
+  it('a spare that a segment was begun in is not used again: its bytes would lie behind the end', async () => {
+    const bench = new Bench();
+    bench.start();
+    await bench.writer.settled;
+    bench.disk.damage('wal/spare', (bytes) => bytes.fill(1));
+    bench.disk.kill();
+    bench.start();
+    bench.entries(1, 1, 1);
+    bench.disk.kill();
+    assert.equal(bench.recover().tornBytes, 0);
   });
 
   it('half a frame at the end is left out, and stays out after the next start', () => {
@@ -350,6 +376,25 @@ describe('wal: a failing disk', () => {
     assert.throws(() => bench.entries(1, 2, 2), InvariantViolation);
     bench.disk.crash();
     assert.equal(logOf(bench.recover(), 1)[0], '1:1');
+  });
+
+  it('so is one of a write: what stands at that place is unknown', () => {
+    const bench = new Bench();
+    bench.start();
+    bench.entries(1, 1, 1);
+    bench.disk.faults = {
+      beforeWrite: () => {
+        throw new DiskFault('EIO');
+      },
+    };
+    assert.throws(() => bench.entries(1, 2, 2), /write/);
+    bench.disk.faults = {};
+    const frames = bench.writer.stats().frames;
+    assert.throws(() => bench.entries(1, 3, 3), InvariantViolation);
+    assert.throws(() => bench.writer.tick(), InvariantViolation);
+    bench.writer.close();
+    assert.equal(bench.writer.stats().frames, frames);
+    assert.deepEqual(logOf(bench.recover(), 1), ['1:1']);
   });
 
   it('a full disk gives up the reserve first', async () => {
