@@ -3,7 +3,8 @@ import { getOption, hasOption, type DescMethod, type Message } from '@bufbuild/p
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
 import { invariant } from '../core/invariant.ts';
 import { QUERY, type QueryMethod } from '../core/query.ts';
-import { codecOf, DecodeError, type Codec } from '../proto/codec.ts';
+import { codecOf, type Codec } from '../proto/codec.ts';
+import { DecodeError } from '../proto/decode-error.ts';
 import * as link from '../proto/gen/parley/broker/v1/link_pb.ts';
 import { ConversationsService } from '../proto/gen/parley/client/v1/conversations_pb.ts';
 import { MessagesService } from '../proto/gen/parley/client/v1/messages_pb.ts';

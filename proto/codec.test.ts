@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, it } from 'mocha';
-import { codecOf, DecodeError } from './codec.ts';
+import { codecOf } from './codec.ts';
+import { DecodeError } from './decode-error.ts';
 import { ClientFrameSchema, ServerFrameSchema } from './gen/parley/client/v1/session_pb.ts';
 import { ListMessagesRequestSchema } from './gen/parley/client/v1/messages_pb.ts';
 import { ContentSchema } from './gen/parley/v1/content_pb.ts';

@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InvariantViolation } from '../../core/invariant.ts';
 import { after, before, describe, it } from 'mocha';
-import { MUTANTS, type Mutant } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
+import { MUTANTS } from './mutants.ts';
 
 const COMPILED = fileURLToPath(new URL('./', import.meta.url));
 const CORE = fileURLToPath(new URL('../../core/', import.meta.url));

@@ -6,7 +6,8 @@
 import { ParleyError, toParleyError } from '../../core/errors.ts';
 import type { Logger } from '../../core/observe.ts';
 import { QUERY, type QueryNumber } from '../../core/query.ts';
-import { codecOf, DecodeError, type Codec, type Plain } from '../../proto/codec.ts';
+import { codecOf, type Codec, type Plain } from '../../proto/codec.ts';
+import { DecodeError } from '../../proto/decode-error.ts';
 import type { Message as ProtoMessage } from '@bufbuild/protobuf';
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
 import * as link from '../../proto/gen/parley/broker/v1/link_pb.ts';

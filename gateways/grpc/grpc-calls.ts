@@ -7,7 +7,8 @@ import { Metadata, status, type ServiceDefinition, type ServiceError } from '@gr
 import type { Message } from '@bufbuild/protobuf';
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
 import { ParleyError, toParleyError, type Code } from '../../core/errors.ts';
-import { codecOf, DecodeError, type Fields, type Plain } from '../../proto/codec.ts';
+import { codecOf, type Fields, type Plain } from '../../proto/codec.ts';
+import { DecodeError } from '../../proto/decode-error.ts';
 import * as broker from '../../proto/gen/parley/broker/v1/broker_pb.ts';
 import { ErrorInfoSchema } from '../../proto/gen/parley/v1/errors_pb.ts';
 

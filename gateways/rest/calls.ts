@@ -1,6 +1,6 @@
 /** Unary methods as promises: what REST and the seeds' names are made of. */
 import { ParleyError } from '../../core/errors.ts';
-import type { JsonObject } from '../../proto/codec.ts';
+import type { JsonObject } from '../../proto/json-value.ts';
 import { methodNamed, refusalOf } from '../methods.ts';
 import type { RoutineRunner } from '../routine-runner.ts';
 import type { Caller } from '../session/caller.ts';

@@ -11,6 +11,7 @@ import { ParleyError, toParleyError, type Reason } from '../../core/errors.ts';
 import { invariant } from '../../core/invariant.ts';
 import { parseAddress } from './address.ts';
 import { CLOSE_NORMAL, closeCode } from './close-codes.ts';
+import { NO_FOCUS, parseFocus } from './focus.ts';
 import { errorFrame, readyFrame } from './frames-out.ts';
 import { Lifeline } from './lifeline.ts';
 import * as bounds from './limits.ts';
@@ -49,7 +50,6 @@ const FRAME_KINDS: readonly FrameKind[] = [
 ];
 const PUSHES = ['full', 'heads'] as const;
 const TYPING_STATES = ['typing', 'stopped'] as const;
-const NO_FOCUS: ReadonlySet<string> = new Set();
 /** Frames refused by the rate limit, above those granted since, before it ends the connection. */
 const REFUSED_FRAMES_MAX = 1000;
 
@@ -424,18 +424,7 @@ export class Session {
 
   #setFocus(frame: ClientFrame): void {
     const { caller } = this.#parts();
-    const { conversations = [], users = [] } = frame.focus ?? {};
-    if (conversations.length > bounds.FOCUS_CONVERSATIONS_MAX)
-      throw badField('focus.conversations', `has more than ${bounds.FOCUS_CONVERSATIONS_MAX}`);
-    if (users.length > bounds.FOCUS_USERS_MAX)
-      throw badField('focus.users', `has more than ${bounds.FOCUS_USERS_MAX}`);
-    const focus = conversations.map(
-      (text, i) => parseAddress(text, caller.user, `focus.conversations[${i}]`).conversationId,
-    );
-    // LIMIT: presence of focused users comes with the presence service; the ids are only checked.
-    for (const [i, user] of users.entries())
-      parseAddress(`direct:${user}`, caller.user, `focus.users[${i}]`);
-    this.#focus = focus.length === 0 ? NO_FOCUS : new Set(focus);
+    this.#focus = parseFocus(frame.focus, caller);
     this.#acknowledge(frame.id);
   }
 
