@@ -246,7 +246,7 @@ export interface StateStore {
   /**
    * Entries in order, one snapshot. A value that rotted is refused; a *key* that rotted on the disk
    * can make its entry vanish from a range (never from `get`), so who reads what is dense by nature
-   * (blocks, journal) checks that it is.
+   * (blocks) checks that it is.
    */
   range(range: StateRange): Promise<StateEntry[]>;
   /** Several may be filled at once; they are written one at a time, in the order of the `write` calls. */

@@ -38,6 +38,8 @@ export const MARK_INTERVAL_MS = 200;
 export const MARK_INTERVAL_LARGE_MS = 2000;
 export const TOKEN_INTERVAL_MS = 10_000;
 export const CHECK_INTERVAL_MS: number = 5 * 60_000;
+/** Over this long marks of different users are said once more behind it. */
+export const MARK_REPEAT_SPREAD_MS = 60_000;
 export const AUTH_WARNING_MS = 60_000;
 /** How long a connection outlives its token while nobody can verify a new one. */
 export const AUTH_GRACE_MS: number = 60 * 60_000;

@@ -39,12 +39,30 @@ describe('session: marks', () => {
     script.frame({ ping: {} });
     assert.equal(script.count('mark'), 2);
     // The gateway's wheel wakes it a little late.
-    script.nowMs += 300_090;
+    script.nowMs += 360_090;
     script.session.tick(script.nowMs);
     script.frame({ ping: {} });
     assert.equal(script.count('mark'), 3);
     script.pass(700_000);
     assert.equal(script.count('mark'), 3);
+  });
+  it('are said once more by each user at a time of his own: all at once, a busy store refused them again', () => {
+    const times = new Set<number>();
+    for (let user = 1; user <= 20; user++) {
+      const id = new Uint8Array(16).fill(1);
+      id[14] = 11 * user;
+      const caller = callerOf(id, 9_000_000);
+      const script = new ScriptedSession({ pingIntervalMs: 9_000_000 }, caller).live();
+      const fromMs = script.nowMs;
+      script.frame(report(5));
+      while (script.count('mark') < 2) {
+        script.pass(1000);
+        assert.ok(script.nowMs - fromMs <= 361_000);
+      }
+      assert.ok(script.nowMs - fromMs >= 300_000);
+      times.add(script.nowMs - fromMs);
+    }
+    assert.ok(times.size >= 10, `${times.size} times`);
   });
   it('of another epoch are ignored, bad ones refused, read implies delivered', () => {
     const script = new ScriptedSession().live();

@@ -113,7 +113,7 @@ export class Requests {
     const marks = parseReport(report, caller, this.#world.epoch());
     this.#marks ??= new MarkMerger();
     this.#chargeMarks(marks.length, nowMs);
-    if (this.#repeatDueMs === Infinity) this.#repeatDueMs = nowMs + bounds.CHECK_INTERVAL_MS;
+    if (this.#repeatDueMs === Infinity) this.#repeatDueMs = nowMs + repeatAfterMs(caller.user);
     for (const mark of marks)
       if (this.#marks.offer(mark, this.#intervalOf(mark.conversation), nowMs))
         this.#emit({
@@ -253,4 +253,13 @@ function tooMany(what: string): ParleyError {
     {},
     { retryAfterMs: 100 },
   );
+}
+
+/**
+ * Who came back together (a gateway or a store that started) says marks once more apart from each
+ * other: all in one moment, a busy store would refuse them a second time, and then for good.
+ */
+function repeatAfterMs(user: Uint8Array): number {
+  const share = (((user[14] ?? 0) << 8) | (user[15] ?? 0)) % bounds.MARK_REPEAT_SPREAD_MS;
+  return bounds.CHECK_INTERVAL_MS + share;
 }

@@ -25,6 +25,8 @@ const RESTART_MS = 400;
 /** A store that ends more often than that will not come up: nothing it says later is of use. */
 const STORE_ENDS_MAX = 100;
 const DAY_MS = 86_400_000;
+/** A send window that was idle for 90 days is forgotten: what is sent again after that is sent twice. */
+const JUMPED_MS_MAX = 80 * DAY_MS;
 
 export class Faults {
   readonly #parts: FaultsParts;
@@ -119,8 +121,13 @@ export class Faults {
         return;
       }
       case 'clock-jump':
-        return node.jump(chance.pick([-3_600_000, -1000, 400, 60_000, 86_400_000, 31 * DAY_MS]));
+        return this.#jump(chance.pick([-3_600_000, -1000, 400, 60_000, 86_400_000, 31 * DAY_MS]));
     }
+  }
+
+  #jump(ms: number): void {
+    const { node } = this.#parts;
+    if (node.wallOffsetMs + ms <= JUMPED_MS_MAX) node.jump(ms);
   }
 
   /** The store's process ends, with the gateways' if they are one. */
