@@ -11,7 +11,7 @@ const AT_ONCE = 10;
 /** Longer worlds that found something once: edits numbered twice, a commit heard again that undid an
  * edit, a wait that nobody ended, a join undone by an older removal. */
 const PINNED: readonly number[] = [
-  10050, 10188, 10309, 10784, 10970, 11091, 20007, 20313, 22562, 23074, 50321, 50507,
+  10050, 10188, 10309, 10784, 10970, 11091, 20007, 20313, 22562, 23074, 50321, 50507, 51562,
 ];
 const PINNED_ACTS = 150;
 

@@ -36,6 +36,13 @@ describe('unread', () => {
     assert.deepEqual(unreadCount(unread), { messages: 6, mentions: 1 });
   });
 
+  it('an answer asked for before a mark does not take back what was pushed after it (S8)', () => {
+    const pushed = withServerCount(withRead(NOTHING_UNREAD, 14), server(33, 50, 14));
+    const unread = withServerCount(pushed, server(44, 50, 1));
+    assert.deepEqual(unreadCount(unread), { messages: 33, mentions: 0 });
+    assert.equal(unreadCount(withServerCount(unread, server(30, 50, 17))).messages, 30);
+  });
+
   it('read to the head it is 0, and marks only rise (S8)', () => {
     let unread: Unread = withServerCount(NOTHING_UNREAD, server(4, 10, 3));
     unread = withRead(unread, 10);

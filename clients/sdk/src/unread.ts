@@ -6,8 +6,10 @@ export interface Unread {
   /** The server's numbers … */
   readonly count: number;
   readonly mentions: number;
-  /** … as of this head. */
+  /** … as of this head … */
   readonly head: number;
+  /** … and above this mark, the server's own. */
+  readonly above?: number;
   /** Others' countable rows above `head` heard of since, ascending; `n` entries where only a number is known. */
   readonly since: readonly {
     readonly sequence: number;
@@ -44,12 +46,15 @@ export function withServerCount(
   server: { count: number; mentions: number; head: number; readThrough: number },
 ): Unread {
   const readThrough = Math.max(unread.readThrough, server.readThrough);
-  // An older answer knows less than what was counted since.
-  if (server.head < unread.head) return { ...unread, readThrough };
+  // An older answer knows less than what was counted since. Head and mark both only rise, so the one
+  // with a lower mark is older as well.
+  const isOlder = server.head < unread.head || server.readThrough < (unread.above ?? 0);
+  if (isOlder) return { ...unread, readThrough };
   return {
     count: server.count,
     mentions: server.mentions,
     head: server.head,
+    above: server.readThrough,
     since: unread.since.filter((each) => each.sequence > server.head),
     readThrough,
   };
