@@ -31,7 +31,7 @@ function overlayOf(text: string): StateEntry {
 function bench(): {
   readonly reads: BlockReads;
   readonly cache: BlockCache;
-  answer(entry: StateEntry): void;
+  answer(...entries: StateEntry[]): void;
 } {
   const waiting: ((entries: StateEntry[]) => void)[] = [];
   const range = (): Promise<StateEntry[]> => new Promise((resolve) => waiting.push(resolve));
@@ -42,9 +42,21 @@ function bench(): {
     cache,
     wantMerge: () => undefined,
   });
-  const answer = (entry: StateEntry): void => (waiting.shift() ?? assert.fail())([entry]);
+  const answer = (...entries: StateEntry[]): void => (waiting.shift() ?? assert.fail())(entries);
   return { reads, cache, answer };
 }
+
+describe('reads of rows that are gone', () => {
+  it('say so at once: a block that vanished is neither waited for nor skipped', async () => {
+    const { reads, answer } = bench();
+    const none = reads.rows({ ...EXTENT, head: 9 }, 1, 9);
+    answer();
+    await assert.rejects(none, { reason: 'CORRUPT_ENTRY' });
+    const hole = reads.rows({ ...EXTENT, head: 2 }, 2, 2);
+    answer(blockOf('the one before it'));
+    await assert.rejects(hole, { reason: 'CORRUPT_ENTRY' });
+  });
+});
 
 describe('reads that a flush overtakes', () => {
   it('what was read before a body was erased is not kept for later readers', async () => {

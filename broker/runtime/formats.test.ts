@@ -135,6 +135,19 @@ describe('disk formats of the runtime', () => {
     assert.equal(restored.applied, 4);
   });
 
+  it('a log that does not go on where the state ends is refused', () => {
+    const configuration = { voters: [1 as ReplicaId], outgoing: [], learners: [] };
+    const at = { index: 4 as Index, term: 2 as Term, configuration };
+    const frame = new FrameWriter();
+    frame.add(1, 2, { term: 2, index: 6 }, new Uint8Array([1, 9]));
+    const log = [...readRecords(frameBody(frame.take()))];
+    const remains = { shard: 2 as never, hardState: undefined, snapshot: undefined, log };
+    assert.throws(
+      () => restoreReplica(at, { ...remains, lastTerm: at.term, lastIndex: 6 as Index }),
+      /store.wal-continues-state/,
+    );
+  });
+
   it('a replica begins in no term before its state, votes anew there, and commits nothing it lacks', () => {
     const configuration = { voters: [1 as ReplicaId], outgoing: [], learners: [] };
     const at = { index: 4 as Index, term: 5 as Term, configuration };

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { SILENT } from '../../core/observe.ts';
 import { idOf, sendCommand } from '../conversation/test-kit.ts';
+import { RAFT_LIMITS } from '../consensus/contract.ts';
 import type { Answerer, DueAnswers } from './answers.ts';
-import { Shard, type ShardParts } from './shard.ts';
+import { COMMAND_BYTES_MAX, Shard, type ShardParts } from './shard.ts';
 import type { LoggedEntry, ShardLog } from './shard-log.ts';
 import { StoreBudget } from './store-budget.ts';
 
@@ -102,6 +103,20 @@ function shardOf(): {
   assert.ok(shard.isServing);
   return { shard, log, budget, machine, said, answerer };
 }
+
+describe('a shard', () => {
+  it('refuses what no entry may hold: proposed, it would end the process', () => {
+    const { shard, said, budget, answerer } = shardOf();
+    const large = new Uint8Array(COMMAND_BYTES_MAX + 1);
+    large.set(command());
+    shard.receive(large, answerer, 1);
+    assert.deepEqual(said, ['1 PAYLOAD_TOO_LARGE']);
+    assert.equal(shard.hasCommands, false);
+    shard.receive(large.subarray(0, COMMAND_BYTES_MAX), answerer, 2);
+    assert.equal(said.length, 1);
+    assert.ok(COMMAND_BYTES_MAX <= RAFT_LIMITS.entryBytesMax && budget.bytes > 0);
+  });
+});
 
 function command(): Uint8Array {
   return sendCommand({ to: idOf(1), from: idOf(2), clientSeq: 1 });

@@ -23,5 +23,8 @@ describe('the budget of a store', () => {
     assert.equal(budget.take(0, COMMAND), 'storeOverloaded');
     for (const shard of [0, 1, 2]) budget.giveBack(shard, COMMAND.length);
     assert.equal(budget.bytes, 0);
+    budget.isDraining = true;
+    assert.equal(budget.take(0, COMMAND), 'draining');
+    assert.equal(budget.bytes, 0);
   });
 });

@@ -176,6 +176,7 @@ describe('wal: trimming', () => {
     const frame = new FrameWriter();
     frame.add(RECORD_KIND.hardState, 2, { term: 3, index: 7 }, bytesOf('quiet'));
     frame.add(RECORD_KIND.entry, 2, { term: 3, index: 1 }, bytesOf('lonely'));
+    frame.add(RECORD_KIND.snapshot, 2, { term: 3, index: 1 }, bytesOf('mark'));
     bench.writer.append(frameBody(frame.take()));
     for (let index = 1; index <= 60; index++) bench.entries(1, index, index, 1000);
     return bench;
@@ -218,6 +219,7 @@ describe('wal: trimming', () => {
     const two = bench.recover(flushed).shards.get(2 as never);
     assert.equal(textOf(two?.hardState?.payload ?? bytesOf('')), 'quiet');
     assert.equal(two?.hardState?.index, 7);
+    assert.equal(textOf(two?.snapshot?.payload ?? bytesOf('')), 'mark');
     assert.equal(two?.lastIndex, 1);
     assert.equal(two?.lastTerm, 3);
     assert.deepEqual(two?.log, []);
