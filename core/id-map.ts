@@ -81,10 +81,10 @@ export class IdMap<T> {
   /** Where the id is, or the free place where it would go. */
   #locate(id: Uint8Array): number {
     invariant(id.length === ID_BYTES, 'id-map.id-length', () => ({ length: id.length }));
-    const k0 = word(id, 0);
-    const k1 = word(id, 4);
-    const k2 = word(id, 8);
-    const k3 = word(id, 12);
+    const k0 = wordAt(id, 0);
+    const k1 = wordAt(id, 4);
+    const k2 = wordAt(id, 8);
+    const k3 = wordAt(id, 12);
     this.#k0 = k0;
     this.#k1 = k1;
     this.#k2 = k2;
@@ -126,7 +126,8 @@ export class IdMap<T> {
   }
 }
 
-function word(id: Uint8Array, at: number): number {
+/** Four bytes of an id, as the lowest first. */
+export function wordAt(id: Uint8Array, at: number): number {
   return (
     ((id[at] ?? 0) |
       ((id[at + 1] ?? 0) << 8) |
@@ -134,6 +135,11 @@ function word(id: Uint8Array, at: number): number {
       ((id[at + 3] ?? 0) << 24)) >>>
     0
   );
+}
+
+/** For other tables over ids. */
+export function idHash(id: Uint8Array): number {
+  return spread(wordAt(id, 0), wordAt(id, 4), wordAt(id, 12));
 }
 
 function spread(k0: number, k1: number, k3: number): number {

@@ -162,7 +162,7 @@ describe('request rate', () => {
 });
 
 describe('feed', () => {
-  it('positions only rise; what is forgotten counts as unseen', () => {
+  it('positions only rise; the oldest are forgotten first and count as unseen', () => {
     const feed = new Feed(2);
     feed.progress(1, 7);
     feed.progress(1, 5);
@@ -172,7 +172,13 @@ describe('feed', () => {
     feed.saw(c, 10, true);
     feed.saw(c, 9, false);
     assert.deepEqual([feed.lastSeenMs(c), feed.isLargeGroup(c), feed.lastSeenMs(d)], [10, true, 0]);
-    for (let i = 0; i < 100_000; i++) feed.saw(newRawId(i), 1, false);
-    assert.equal(feed.lastSeenMs(c), 0);
+    feed.saw(d, 30, true);
+    const other = new Uint8Array(16);
+    for (let i = 1; i <= 1_000_000; i++) {
+      new DataView(other.buffer).setUint32(12, i, true);
+      feed.saw(other, 20, false);
+    }
+    assert.deepEqual([feed.lastSeenMs(c), feed.isLargeGroup(c)], [0, false]);
+    assert.deepEqual([feed.lastSeenMs(d), feed.isLargeGroup(d)], [30, true]);
   });
 });

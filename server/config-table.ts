@@ -262,16 +262,16 @@ export const CONFIG_TABLE: ConfigTable = {
     'Free disk space below which messages, edits, new groups and members are refused; reading, deleting, marking and signing in go on.',
   ),
   flushIntervalMs: integer(
-    1_000,
+    15_000,
     'ms',
     { min: 10, max: 60_000 },
-    'Time between flushes of applied rows into the state store. Acknowledged messages are in the write-ahead log before, whatever this says.',
+    'Time in which applied rows come into the state store, one shard after another. Acknowledged messages are in the write-ahead log before, whatever this says.',
   ),
   flushBytesMax: integer(
-    32 * MIB,
+    256 * MIB,
     'bytes',
     { min: 64 * KIB, max: GIB },
-    'Unflushed rows that start a flush before its time.',
+    'Unflushed rows in memory beyond which shards are flushed before their time; sends are refused at twice as much.',
   ),
   stateCacheBytes: integer(
     64 * MIB,

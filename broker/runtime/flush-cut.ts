@@ -21,7 +21,7 @@ import type { DirtyDirectoryPage } from '../account/contract.ts';
 import type { DirtyUnit } from '../conversation/contract.ts';
 import { eraseStored, type Erasure } from './erasures.ts';
 import type { TailCut } from './hot-tail.ts';
-import { encodeJournal, type JournalValue } from './journal.ts';
+import type { JournalCut } from './journal-builder.ts';
 import {
   decodeStoredOverlay,
   encodeStoredOverlay,
@@ -41,7 +41,7 @@ export interface FlushCut {
   readonly pages: readonly DirtyDirectoryPage[];
   readonly overlays: readonly PendingOverlay[];
   readonly erasures: readonly Erasure[];
-  readonly journal: JournalValue | undefined;
+  readonly journal: JournalCut | undefined;
 }
 
 const ROW_STAMP_AT = 16;
@@ -74,8 +74,7 @@ export async function writeCut(
   if (cut.erasures.length > 0) await eraseStored(state, batch, cut.erasures);
   if (slices.isOver) await slices.rest();
   const { shard, journal } = cut;
-  if (journal !== undefined)
-    batch.put(journalKey(shard, journal.firstIndex), encodeJournal(journal));
+  if (journal !== undefined) batch.put(journalKey(shard, journal.firstIndex), journal.value);
   batch.put(shardKey(shard, SHARD_PART.couriers), encodeCouriers(cut.couriers));
   batch.put(shardKey(shard, SHARD_PART.applied), encodeApplied(cut.applied));
 }

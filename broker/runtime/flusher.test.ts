@@ -135,7 +135,7 @@ describe('the flusher', () => {
     append();
     await time.advance(1500);
     append();
-    const stopped = flusher.stop();
+    const stopped = flusher.stop(Infinity);
     await time.advance(100);
     assert.deepEqual(done, ['written']);
     end();

@@ -1,8 +1,11 @@
 /**
- * Takes the applied prefix to the state store, off the acknowledgement path: once a second or when
- * enough bytes have gathered, one batch for all shards, synced, one in flight. Then the logs and the
- * WAL may forget. Between flushes it does what else writes: merging blocks that readers met, trimming
- * the journal. It is the only writer, so none of these can cross.
+ * Takes the applied prefix of one shard after another to the state store, off the acknowledgement
+ * path: each once in an interval, the next at once while more than enough bytes wait; one synced
+ * batch a shard, one in flight. So each holds what gathered over seconds, and none is large: writing
+ * all shards at once every second cost half as much again over many conversations
+ * (docs/decisions/0011). Then the log of the shard and the WAL may forget. Between flushes it does
+ * what else writes: merging blocks that readers met, trimming the journal. It is the only writer, so
+ * none of these can cross.
  */
 import type { Clock, Timer, Timers } from '../../core/clock.ts';
 import type { Tasks } from '../../core/tasks.ts';
@@ -32,7 +35,9 @@ export interface FlusherOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly tasks: Tasks;
+  /** Each shard once in this time. */
   readonly intervalMs: number;
+  /** Unflushed rows beyond which no shard waits for its time. */
   readonly bytesMax: number;
   /** Per shard: its state is durable through this index. */
   readonly trimWal: (flushed: ReadonlyMap<number, number>) => void;
@@ -45,6 +50,8 @@ export interface FlusherOptions {
 /** Merges done between two flushes. */
 const MERGES_AT_ONCE = 16;
 const STOP_LOOK_MS = 5;
+/** Looking more often than this is work of its own. */
+const TURN_MS_MIN = 10;
 
 export class Flusher {
   readonly #options: FlusherOptions;
@@ -53,7 +60,8 @@ export class Flusher {
   #timer: Timer | undefined;
   #isRunning = false;
   #isStopped = false;
-  #lastMs = 0;
+  /** Whose turn it is. */
+  #next = 0;
   #flushed = new Map<number, number>();
   flushes = 0;
   flushMs = 0;
@@ -62,9 +70,10 @@ export class Flusher {
 
   constructor(options: FlusherOptions) {
     this.#options = options;
-    const { clock, timers, hotTail, bytesMax } = options;
-    // What one flush holds is in the tail until it is durable: beyond that, others wait behind it.
-    this.#slices = new Slices(clock, timers, () => hotTail.unflushedBytes / bytesMax);
+    const { clock, timers, hotTail, bytesMax, shards } = options;
+    const behind = (): number =>
+      Math.max(0, hotTail.unflushedBytes - bytesMax) / (bytesMax / shards.length);
+    this.#slices = new Slices(clock, timers, behind);
   }
 
   /** Longest stretch of building that the loop had to wait for. */
@@ -76,9 +85,9 @@ export class Flusher {
   }
 
   start(): void {
-    const { timers, intervalMs, clock } = this.#options;
-    this.#lastMs = clock.monotonicMs();
-    this.#timer = timers.every(Math.max(10, intervalMs / 4), () => this.#due(intervalMs));
+    const { timers, intervalMs, shards } = this.#options;
+    const turnMs = Math.max(TURN_MS_MIN, intervalMs / shards.length);
+    this.#timer = timers.every(turnMs, () => this.#begin());
   }
 
   /** Called by the loop after applying. */
@@ -90,45 +99,40 @@ export class Flusher {
     if (this.#wishes.length < MERGES_WAITING_MAX) this.#wishes.push(wish);
   }
 
-  /** Flushes what is left. Nothing may be applied any more. */
-  async stop(): Promise<void> {
+  /**
+   * Flushes what is left, as far as the time reaches: the next start finds the rest in the log.
+   * Nothing may be applied any more.
+   */
+  async stop(untilMs: number): Promise<void> {
     this.#timer?.cancel();
     this.#isStopped = true;
     // By the clock: a slow disk must not be waited for in a loop that never rests.
     while (this.#isRunning)
       await new Promise<void>((done) => void this.#options.timers.after(STOP_LOOK_MS, done));
-    await this.flush();
+    const { shards, clock } = this.#options;
+    for (const shard of shards) if (clock.monotonicMs() < untilMs) await this.#flush(shard);
   }
 
-  /** One flush, by whoever made sure that none is under way. */
-  async flush(): Promise<void> {
-    const { state, hotTail, cache, shards, clock } = this.#options;
+  /** What was applied to one shard, by whoever made sure that no flush is under way. */
+  async #flush(shard: FlushedShard): Promise<void> {
+    const { state, hotTail, cache, clock } = this.#options;
     this.#slices.begin();
     const startedMs = clock.monotonicMs();
-    this.#lastMs = startedMs;
-    const cuts: { shard: FlushedShard; cut: FlushCut }[] = [];
-    for (const shard of shards) {
-      const cut = shard.cut();
-      if (cut !== undefined) cuts.push({ shard, cut });
-      if (this.#slices.isOver) await this.#slices.rest();
-    }
-    if (cuts.length === 0) return;
+    const cut = shard.cut();
+    if (cut === undefined) return;
+    if (this.#slices.isOver) await this.#slices.rest();
     const batch = state.newBatch();
-    for (const { cut } of cuts) {
-      await writeCut(cut, batch, state, this.#slices);
-      const { shard, erasures } = cut;
-      if (erasures.length > 0)
-        batch.put(shardKey(shard, SHARD_PART.erased), this.#options.erasing(shard, erasures));
-    }
+    await writeCut(cut, batch, state, this.#slices);
+    const { erasures } = cut;
+    if (erasures.length > 0)
+      batch.put(shardKey(cut.shard, SHARD_PART.erased), this.#options.erasing(cut.shard, erasures));
     await batch.write({ sync: true });
     this.bytes += batch.bytes;
-    for (const { shard, cut } of cuts) {
-      for (const { conversation } of cut.erasures) cache.forget(conversation);
-      this.#keepOverlays(cut);
-      hotTail.flushed(cut.rows);
-      shard.flushed(cut);
-      this.#flushed.set(cut.shard, cut.applied.at.index);
-    }
+    for (const { conversation } of erasures) cache.forget(conversation);
+    this.#keepOverlays(cut);
+    hotTail.flushed(cut.rows);
+    shard.flushed(cut);
+    this.#flushed.set(cut.shard, cut.applied.at.index);
     this.#options.trimWal(this.#flushed);
     this.flushes++;
     this.flushMs += clock.monotonicMs() - startedMs;
@@ -143,10 +147,6 @@ export class Flusher {
       cache.overlaid(overlay.conversation, overlay.target, overlay);
   }
 
-  #due(intervalMs: number): void {
-    if (this.#options.clock.monotonicMs() - this.#lastMs >= intervalMs) this.#begin();
-  }
-
   #begin(): void {
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;
@@ -159,8 +159,11 @@ export class Flusher {
   }
 
   async #run(): Promise<void> {
+    const { shards } = this.#options;
+    const shard = shards[this.#next];
+    this.#next = (this.#next + 1) % shards.length;
     try {
-      await this.flush();
+      if (shard !== undefined) await this.#flush(shard);
       await this.#merge();
       await this.#options.maintain();
     } finally {

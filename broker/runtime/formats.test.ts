@@ -8,7 +8,8 @@ import { FrameWriter, frameBody, readRecords } from '../../storage-engine/wal/fr
 import type { Entry, HardState } from '../consensus/message.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import { redactedRow } from './erasures.ts';
-import { JournalBuilder, decodeJournal, encodeJournal } from './journal.ts';
+import { JournalBuilder } from './journal-builder.ts';
+import { decodeJournal } from './journal.ts';
 import { decodeStoredOverlay, encodeStoredOverlay } from './overlays.ts';
 import { decodeApplied, decodeCouriers, encodeApplied, encodeCouriers } from './shard-meta.ts';
 import { CLAIM_VERSION, claimPayload, packEffects, restoreReplica } from './wal-records.ts';
@@ -45,11 +46,11 @@ describe('disk formats of the runtime', () => {
     builder.register(10, A, BO);
     builder.membership(11, A, { user: BO, joined: true, sequence: 4 });
     builder.entry(12);
-    const value = builder.cut();
-    assert.ok(value !== undefined);
-    const bytes = encodeJournal(value);
+    const cut = builder.cut();
+    assert.ok(cut !== undefined);
+    assert.equal(cut.firstIndex, 7);
     assert.equal(
-      hex(bytes),
+      hex(cut.value),
       '010700000000000000' +
         '0c00000000000000' +
         '0068e5cf8b010000' +
@@ -72,8 +73,41 @@ describe('disk formats of the runtime', () => {
         '0400000000000000' +
         '0b00000000000000',
     );
-    assert.deepEqual(decodeJournal(bytes), value);
     assert.equal(builder.cut(), undefined);
+    const { changes, memberships } = decodeJournal(cut.value);
+    assert.deepEqual(memberships, cut.memberships);
+    assert.deepEqual(changes[0]?.registers, [{ user: BO, index: 10 }]);
+  });
+
+  it('the journal of many conversations, each with its own registers, and of the next cut', () => {
+    const builder = new JournalBuilder();
+    const id = (n: number): Uint8Array => {
+      const bytes = new Uint8Array(16).fill(7);
+      bytes[15] = n & 255;
+      bytes[14] = n >> 8;
+      return bytes;
+    };
+    for (const first of [1, 50_000]) {
+      let index = first;
+      for (let n = 0; n < 300; n++) {
+        builder.changed(index++, id(n), { head: n, ordinal: n + 1, timeMs: first + n });
+        for (let user = 0; user <= n % 7; user++) builder.register(index++, id(n), id(1000 + user));
+      }
+      builder.register(index, id(3), id(1001));
+      const { firstIndex, lastIndex, changes } = decodeJournal(
+        builder.cut()?.value ?? new Uint8Array(0),
+      );
+      assert.deepEqual([firstIndex, lastIndex, changes.length], [first, index, 300]);
+      for (const [n, change] of changes.entries()) {
+        assert.deepEqual(change.conversation, id(n));
+        assert.deepEqual([change.head, change.ordinal, change.timeMs], [n, n + 1, first + n]);
+        assert.deepEqual([change.rows, change.kinds, change.firstSequence], [0, 0, 0]);
+        const users = change.registers.map(({ user }) => user);
+        const expected = Array.from({ length: (n % 7) + 1 }, (_, user) => id(1000 + user));
+        assert.deepEqual(users, expected);
+      }
+      assert.equal(changes[3]?.registers[1]?.index, index);
+    }
   });
 
   it('what is applied of a shard, and how far its couriers came', () => {

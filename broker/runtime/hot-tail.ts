@@ -60,16 +60,18 @@ export class HotTail {
       tail = {
         conversation: conversation.slice(),
         first: sequence,
-        rows: [],
+        // Not empty: an array that begins so makes room for sixteen, and most get one.
+        rows: [row],
         durable,
         cut: durable,
         isTouched: false,
       };
       this.#tails.set(tail.conversation, tail);
+    } else {
+      const dense = tail.first + tail.rows.length;
+      invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
+      tail.rows.push(row);
     }
-    const dense = tail.first + tail.rows.length;
-    invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
-    tail.rows.push(row);
     this.#bytes += row.length;
     this.#unflushedBytes += row.length;
     if (tail.isTouched) return;

@@ -1,13 +1,38 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
+import { EMPTY } from '../../core/bytes.ts';
+import { RowView, encodeRow } from '../../core/row.ts';
 import { journalKey } from '../../storage-engine/keys.ts';
 import { MemoryStateStore, StateMedium } from '../../storage-engine/memory-state-store.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import type { Courier } from './courier.ts';
-import { encodeJournal, type JournalMembership } from './journal.ts';
+import { JournalBuilder } from './journal-builder.ts';
+import type { JournalMembership } from './journal.ts';
 import { resumeCourier, trimJournal } from './journal-walk.ts';
 
 const SHARD = 2;
+const CONVERSATION = idOf(1, 4);
+
+function rowOf(timeMs: number): Uint8Array {
+  const nobody = idOf(0);
+  return encodeRow({
+    bodyKind: 1,
+    flags: 0,
+    sequence: 1,
+    timeMs,
+    ordinal: 1,
+    mentionAllOrdinal: 0,
+    clientSeq: 1,
+    target: 0,
+    sender: nobody,
+    device: nobody,
+    outbox: nobody,
+    clientMessageId: nobody,
+    payloadHash: nobody,
+    mentions: EMPTY,
+    body: EMPTY,
+  });
+}
 
 /** A journal of values with five entries each, a membership at every index; value n is n days old. */
 async function journal(values: number): Promise<MemoryStateStore> {
@@ -16,15 +41,13 @@ async function journal(values: number): Promise<MemoryStateStore> {
   const batch = state.newBatch();
   for (let value = 0; value < values; value++) {
     const firstIndex = 5 * value + 1;
-    const memberships = Array.from({ length: 5 }, (_, i) => ({
-      conversation: idOf(1, 4),
-      user: idOf(firstIndex + i),
-      joined: true,
-      sequence: 1,
-      index: firstIndex + i,
-    }));
-    const lastIndex = firstIndex + 4;
-    const bytes = encodeJournal({ firstIndex, lastIndex, timeMs: value, changes: [], memberships });
+    const builder = new JournalBuilder();
+    const row = rowOf(value);
+    for (let index = firstIndex; index < firstIndex + 5; index++) {
+      builder.row(index, CONVERSATION, new RowView(row));
+      builder.membership(index, CONVERSATION, { user: idOf(index), joined: true, sequence: 1 });
+    }
+    const bytes = builder.cut()?.value ?? assert.fail('a journal was built');
     batch.put(journalKey(SHARD, firstIndex), bytes);
   }
   await batch.write({ sync: true });

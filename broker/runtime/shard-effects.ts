@@ -21,7 +21,7 @@ import { redactedRow, type Erasures } from './erasures.ts';
 import type { GroupCounts } from './group-counts.ts';
 import type { Heads } from './heads.ts';
 import type { HotTail } from './hot-tail.ts';
-import type { JournalBuilder } from './journal.ts';
+import type { JournalBuilder } from './journal-builder.ts';
 import type { Overlays } from './overlays.ts';
 
 export interface ShardEffectsParts {

@@ -1,8 +1,8 @@
 /**
  * Long work in slices: a flush that built everything in one go would stall the store's loop for
  * hundreds of ms, which is an election. Each slice ends after 2 ms and the loop gets its turn; it is
- * longer by as much again for each full flush that waits behind, because a loop whose turns are long
- * would else starve the flush for ever (10^5 conversations touched: 32 s a flush).
+ * longer by as much again for each shard's worth that waits beyond the bound, because a loop whose
+ * turns are long would else starve the flush for ever (10^5 conversations touched: 32 s a flush).
  */
 import type { Clock, Timers } from '../../core/clock.ts';
 

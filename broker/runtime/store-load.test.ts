@@ -59,7 +59,7 @@ describe('a store with more than it can hold', () => {
       requests.push(...sendMany(gateway, 31 + round * 10, 10));
       await node.time.settle();
     }
-    assert.ok(node.store.hotTail.unflushedBytes < 9 * 4096);
+    assert.ok(node.store.hotTail.unflushedBytes < 3 * 4096);
     const last = gateway.refused(requests.at(-1) ?? 0);
     assert.equal(last.reason, 'OVERLOADED');
     const accepted = requests.filter((request) => gateway.answer(request)?.kind === RECORD.commit);

@@ -182,7 +182,7 @@ describe('what readers of a store see', () => {
       gateway.command(hello(i));
       expected.push(`hello ${i}`);
       // A flush per message: as many blocks as rows.
-      await node.time.advance(130);
+      await node.time.advance(170);
     }
     const readAll = async (): Promise<void> => {
       const rows = await node.until(node.store.reads.rows(DIRECT, ALL));

@@ -47,13 +47,15 @@ import { LocalStoreReads } from './store-reads.ts';
 
 /** Background work of a store at once: loads, reads for commands, flush, walks. */
 const TASKS_MAX = 4096;
-/** Full flushes that may wait behind the one under way before sends are refused. */
-const UNFLUSHED_FLUSHES_MAX = 8;
+/** Sends are refused beyond this many times what makes flushes hurry. */
+const UNFLUSHED_TIMES_MAX = 2;
 /** How often gateways hear how far the feed is. */
 const PROGRESS_MS = 200;
 const COUNTS_EVERY_PROGRESS = 5;
 /** How long a stop waits for what is under way. */
 const DRAIN_MS = 5000;
+/** Then this long for flushing: what is left is in the log, and a server must be gone in 10 s. */
+const FLUSH_AT_STOP_MS = 3000;
 const POLL_MS = 5;
 
 export class Store implements Metered {
@@ -101,7 +103,7 @@ export class Store implements Metered {
       shardBytesMax: limits.uncommittedShardBytesMax,
       storeBytesMax: limits.uncommittedStoreBytesMax,
       unflushedBytes: () => this.hotTail.unflushedBytes,
-      unflushedBytesMax: UNFLUSHED_FLUSHES_MAX * limits.flushBytesMax,
+      unflushedBytesMax: UNFLUSHED_TIMES_MAX * limits.flushBytesMax,
     });
     this.loop = new StoreLoop({
       clock,
@@ -219,7 +221,7 @@ export class Store implements Metered {
     this.loop.stop();
     try {
       if (!this.#isFatal && !this.loop.isInFlight) {
-        await this.#flusher?.stop();
+        await this.#flusher?.stop(clock.monotonicMs() + FLUSH_AT_STOP_MS);
         await this.#wal?.close();
       }
     } finally {
