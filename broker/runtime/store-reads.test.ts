@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ByteReader, text } from '../../core/bytes.ts';
-import { directConversationRaw } from '../../core/ids.ts';
+import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
 import { decodeReceipts, readHandles } from '../../core/link-payload.ts';
 import { RECORD } from '../../core/record.ts';
 import { BODY_KIND, ROW_FLAG, RowView } from '../../core/row.ts';
@@ -9,7 +9,16 @@ import { isDeleted } from '../conversation/overlay.ts';
 import { idOf, markCommand } from '../conversation/test-kit.ts';
 import type { StandingRow } from './contract.ts';
 import { SHARD_PART } from './shard-meta.ts';
-import { ALL, ANA, BO, DIRECT, hello, sendMany } from './testing/talk.ts';
+import {
+  ALL,
+  ANA,
+  BO,
+  DIRECT,
+  createGroup,
+  hello,
+  removeMember,
+  sendMany,
+} from './testing/talk.ts';
 import { TestNode } from './testing/test-node.ts';
 
 function bodies(rows: readonly StandingRow[]): string[] {
@@ -203,5 +212,27 @@ describe('what readers of a store see', () => {
     await node.restart();
     await readAll();
     assert.ok((node.store.blockReads?.blocksRead ?? 100) < 40);
+  });
+
+  it('a list that lacks what was committed before it was asked for is refused, not given (R143)', async () => {
+    const node = await TestNode.started();
+    const requestId = idOf(1, 6);
+    const conversation = groupConversationRaw(ANA, requestId);
+    node.gateway().command(createGroup(requestId, [BO]));
+    await node.flushed();
+    await node.restart();
+    await node.until(node.store.reads.conversation(conversation));
+    const release = node.holdState();
+    const gateway = node.gateway();
+    const request = gateway.command(removeMember(conversation, BO));
+    await node.time.settle();
+    assert.ok(gateway.committed(request).sequence > 0);
+    const listed = node.store.reads.directory(BO);
+    const refused = assert.rejects(listed, { reason: 'SHARD_UNAVAILABLE' });
+    await node.time.advance(3000);
+    await refused;
+    release();
+    const directory = await node.until(node.store.reads.directory(BO));
+    assert.equal(directory?.open().length, 0);
   });
 });

@@ -24,7 +24,8 @@ import type { Shard } from './shard.ts';
 const SCAN_ROWS_MAX = 128;
 const SCAN_ROWS_MORE = 4;
 /** A directory that the couriers cannot reach is read as it is: what is missing comes later. */
-const TOLD_WAIT_MS_MAX = 1000;
+const TOLD_WAIT_MS_MAX = 3000;
+const LATE = 'what was joined lately is not in the list of conversations yet; ask again';
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** A shard as reads need it. */
@@ -232,20 +233,25 @@ export class LocalStoreReads implements StoreReads {
 
   /**
    * Until the couriers have brought this user what was committed before he asked (CONTRACT §3 G8).
+   * A list without it would be taken for whole, and nothing would tell of the rest: who has waited
+   * long is refused, and asks again.
    * LIMIT: those of this store; what others bring comes as a change a moment later.
    */
   #told(user: Uint8Array): Promise<void> {
     const { shards, timers } = this.#parts;
-    return new Promise((done) => {
+    return new Promise((resolve, reject) => {
       let open = shards.length;
       let late: Timer | undefined;
       const told = (): void => {
         if (--open > 0) return;
         late?.cancel();
-        done();
+        resolve();
       };
       for (const { courier } of shards) courier.told(user, told);
-      if (open > 0) late = timers.after(TOLD_WAIT_MS_MAX, done);
+      if (open > 0)
+        late = timers.after(TOLD_WAIT_MS_MAX, () =>
+          reject(new ParleyError('SHARD_UNAVAILABLE', LATE)),
+        );
     });
   }
 
