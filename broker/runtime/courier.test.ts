@@ -118,22 +118,6 @@ describe('the courier', () => {
     assert.ok(isTold);
   });
 
-  it('who asks before the journal was walked waits for that: what is owed is not known yet', () => {
-    const asked: Asked[] = [];
-    const [courier] = courierOf(asked);
-    const said: string[] = [];
-    courier.told(idOf(2), () => said.push('not leading'));
-    courier.activate([]);
-    courier.told(idOf(2), () => said.push('owed'));
-    courier.told(idOf(4), () => said.push('nothing owed'));
-    courier.found([change(1, 2)]);
-    assert.deepEqual(said, ['not leading']);
-    courier.complete();
-    assert.deepEqual(said, ['not leading', 'nothing owed']);
-    courier.committed(asked[0]?.request ?? 0);
-    assert.deepEqual(said, ['not leading', 'nothing owed', 'owed']);
-  });
-
   it('a walk of the journal that outlives its reign changes nothing, also not in the next one', async () => {
     const [courier] = courierOf([]);
     const waiting: ((entries: StateEntry[]) => void)[] = [];
@@ -146,11 +130,8 @@ describe('the courier', () => {
       }
     };
     courier.activate([]);
-    const said: string[] = [];
-    courier.told(idOf(2), () => said.push('led no more'));
     const old = walk();
     courier.stop();
-    assert.deepEqual(said, ['led no more']);
     courier.activate([]);
     await answered();
     await old;
