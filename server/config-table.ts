@@ -280,10 +280,10 @@ export const CONFIG_TABLE: ConfigTable = {
     'Cache of the state store (RocksDB blocks) per store.',
   ),
   residentBytesMax: integer(
-    128 * MIB,
+    512 * MIB,
     'bytes',
     { min: 4 * MIB, max: 1024 * GIB },
-    'Memory for headers of conversations kept resident per store.',
+    'Memory for headers of conversations kept resident per store, about 1 KiB each; taken as they are used.',
   ),
   uncommittedShardBytesMax: integer(
     16 * MIB,

@@ -182,6 +182,11 @@ export interface RowTally {
 export interface ConversationMachine {
   /** Whether the conversation's state (or the knowledge that it does not exist) is resident. */
   isResident(conversation: Uint8Array): boolean;
+  /**
+   * Users, 16 bytes each, whose sender records a stored conversation may have beside its header.
+   * Undefined = it has too many or pages of them: its units are found by their range.
+   */
+  sendersOf(header: Uint8Array): Uint8Array | undefined;
   /** Makes it resident. No units = it does not exist. */
   load(conversation: Uint8Array, units: readonly StateUnit[]): void;
   /** Gives up a resident conversation. False = it is pinned or dirty and stays. */

@@ -13,9 +13,10 @@
  * does not exist.
  */
 import { readU53, writeU53 } from '../../core/bytes.ts';
+import { ID_BYTES } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 import { MEMBER_BYTES } from './member.ts';
-import { EMPTY_CHUNK, type Chunk } from './packed.ts';
+import { EMPTY_CHUNK, chunkOver, type Chunk } from './packed.ts';
 
 export const HEADER_VERSION = 1;
 export const HEADER_FIXED_BYTES = 112;
@@ -229,4 +230,17 @@ export function settingsByte(settings: {
     (settings.sendAdminsOnly ? SETTINGS_BIT.sendAdminsOnly : 0) |
     (settings.addMembersToo ? SETTINGS_BIT.addMembersToo : 0)
   );
+}
+
+/** Users of the member slots that a stored header holds, 16 bytes each; undefined = pages have them. */
+export function inlineSlots(header: Uint8Array): Uint8Array | undefined {
+  const cursor = new HeaderCursor();
+  cursor.aim(chunkOver(header), 0);
+  if (cursor.isPaged) return undefined;
+  const users = new Uint8Array(cursor.slotCount * ID_BYTES);
+  for (let slot = 0; slot < cursor.slotCount; slot++) {
+    const at = HEADER_FIXED_BYTES + slot * MEMBER_BYTES;
+    users.set(header.subarray(at, at + ID_BYTES), slot * ID_BYTES);
+  }
+  return users;
 }

@@ -29,6 +29,7 @@ import type {
 import { applyBlock } from './direct.ts';
 import { EffectsChecksum } from './effects-checksum.ts';
 import { applyClose, applyCreateGroup, applyUpdate } from './group.ts';
+import { inlineSlots } from './header.ts';
 import { LiveConversation } from './live-conversation.ts';
 import { applyMark, completeMark, rowsForMark, startTally, type MarkTally } from './marks.ts';
 import { applyAddMembers, applyRemoveMember, applySetRole } from './membership.ts';
@@ -95,6 +96,10 @@ export class PackedConversationMachine implements ConversationMachine {
 
   isResident(conversation: Uint8Array): boolean {
     return this.#residents.find(conversation, 0) !== 0;
+  }
+
+  sendersOf(header: Uint8Array): Uint8Array | undefined {
+    return isShardSettings(header) ? undefined : inlineSlots(header);
   }
 
   load(conversation: Uint8Array, units: readonly StateUnit[]): void {

@@ -7,6 +7,7 @@
 import type { Timers } from '../../core/clock.ts';
 import { EMPTY } from '../../core/bytes.ts';
 import { IdMap } from '../../core/id-map.ts';
+import { ID_BYTES } from '../../core/ids.ts';
 import type { Tasks } from '../../core/tasks.ts';
 import {
   STATE_RANGE_LIMIT_MAX,
@@ -19,6 +20,7 @@ import {
   headerKey,
   headerUnitsRange,
   keyAfter,
+  senderRecordKey,
   type KeyRange,
 } from '../../storage-engine/keys.ts';
 import type { AccountMachine } from '../account/contract.ts';
@@ -29,6 +31,7 @@ export const LOAD_BATCH_MAX = 256;
 /** Batches under way at once, so that a burst leaves threads of the pool to others. */
 export const LOAD_BATCHES_MAX = 4;
 const RANGES_AT_ONCE = 16;
+const SENDERS_AT_ONCE = 1024;
 const BUSY_MS = 5;
 /** Users whose directories stay in memory, per shard. */
 export const ACCOUNTS_RESIDENT_MAX = 16_384;
@@ -182,34 +185,67 @@ export class Residency {
 
   /**
    * A look-up by key tells absent ones cheaply (filters), and who has anything has a header or a
-   * first page; only those are worth a range.
+   * first page. A small conversation's header names all who may have more; only the others are worth
+   * a range, which costs as much as fifty look-ups.
    */
   async #read(batch: readonly Load[]): Promise<(readonly StateEntry[])[]> {
     const { state } = this.#options;
-    const found: (readonly StateEntry[])[] = batch.map(() => []);
+    const found: StateEntry[][] = batch.map(() => []);
     const keys = batch.map(({ id, machine }) =>
       machine === undefined ? accountKey(id, ACCOUNT_PART, 0) : headerKey(id),
     );
     const ranges: number[] = [];
-    for (const [i, value] of (await state.getMany(keys)).entries())
-      if (value !== undefined) ranges.push(i);
+    const senders: { readonly of: number; readonly key: Uint8Array }[] = [];
+    for (const [i, value] of (await state.getMany(keys)).entries()) {
+      const { id, machine } = batch[i] as Load;
+      if (value === undefined) continue;
+      const users = machine?.sendersOf(value);
+      if (users === undefined) {
+        ranges.push(i);
+        continue;
+      }
+      found[i]?.push({ key: keys[i] as Uint8Array, value });
+      for (let at = 0; at < users.length; at += ID_BYTES)
+        senders.push({ of: i, key: senderRecordKey(id, users.subarray(at, at + ID_BYTES)) });
+    }
+    await Promise.all([this.#readSenders(senders, found), this.#readRanges(ranges, batch, found)]);
+    return found;
+  }
+
+  async #readSenders(
+    senders: readonly { readonly of: number; readonly key: Uint8Array }[],
+    found: readonly StateEntry[][],
+  ): Promise<void> {
+    for (let from = 0; from < senders.length; from += SENDERS_AT_ONCE) {
+      const part = senders.slice(from, from + SENDERS_AT_ONCE);
+      const values = await this.#options.state.getMany(part.map(({ key }) => key));
+      for (const [i, { of, key }] of part.entries()) {
+        const value = values[i];
+        if (value !== undefined) found[of]?.push({ key, value });
+      }
+    }
+  }
+
+  async #readRanges(
+    ranges: readonly number[],
+    batch: readonly Load[],
+    found: StateEntry[][],
+  ): Promise<void> {
+    const { state } = this.#options;
     for (let from = 0; from < ranges.length; from += RANGES_AT_ONCE) {
       const part = ranges.slice(from, from + RANGES_AT_ONCE);
       await Promise.all(
         part.map(async (i) => {
-          const load = batch[i];
-          if (load === undefined) return;
-          const { id, machine } = load;
+          const { id, machine } = batch[i] as Load;
           found[i] = await allOf(state, machine ? headerUnitsRange(id) : accountRange(id));
         }),
       );
     }
-    return found;
   }
 }
 
 /** A range to its end: half of a conversation would be taken for all of it, windows and counts lost. */
-async function allOf(state: StateStore, { gte, lt }: KeyRange): Promise<readonly StateEntry[]> {
+async function allOf(state: StateStore, { gte, lt }: KeyRange): Promise<StateEntry[]> {
   const entries = await state.range({ gte, lt });
   for (let part = entries; part.length === STATE_RANGE_LIMIT_MAX; entries.push(...part))
     part = await state.range({ gte: keyAfter((part.at(-1) as StateEntry).key), lt });
