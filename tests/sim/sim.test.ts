@@ -22,10 +22,15 @@ function run(seed: number, acts: number = ACTS): Promise<Outcome> {
 describe('a simulated world (R016, R138, R139, R141, R144, S1, S5, S7)', function () {
   this.timeout(60_000);
   it('is the same history for the same seed, and another for another', async () => {
-    const [first, again, other] = [await run(7), await run(7), await run(8)];
-    assert.equal(first.digest, again.digest);
-    assert.deepEqual(first.counts, again.counts);
-    assert.notEqual(first.digest, other.digest);
+    // In 2 an application lets go of what it looked at.
+    const digests = new Set<string>();
+    for (const seed of [2, 7]) {
+      const [first, again] = [await run(seed), await run(seed)];
+      assert.equal(first.digest, again.digest);
+      assert.deepEqual(first.counts, again.counts);
+      digests.add(first.digest);
+    }
+    assert.equal(digests.size, 2);
   });
 
   it('keeps them in the worlds that broke one once', async () => {

@@ -14,6 +14,7 @@ import { Chance } from './chance.ts';
 import { directoriesOf, listedBy } from './evidence.ts';
 import { Faults } from './faults.ts';
 import { readConversation, type TrueConversation } from './final-log.ts';
+import { holdReferences } from './held-references.ts';
 import { isBehind, judge } from './judgement.ts';
 import { People } from './people.ts';
 import { ScriptedDevice } from './scripted-device.ts';
@@ -65,6 +66,7 @@ export class World {
   #messages = 0;
 
   constructor(swarm: Swarm, trace?: (line: string) => void, weakness: Weakness = {}) {
+    holdReferences();
     this.swarm = swarm;
     this.trace = trace;
     this.chance = new Chance(swarm.seed).fork('world');
