@@ -21,6 +21,7 @@ import {
   until,
 } from './person.ts';
 import { RunningServer } from './running-server.ts';
+import { within } from '../within.ts';
 
 const ROWS = 10_000;
 const AT_ONCE = 24;
@@ -86,15 +87,14 @@ describe('speed in a browser', function () {
   it('10,000 rows: opened at once, scrolled to the first one, no task above 200 ms, at most 120 rows', async () => {
     await page.locator('.list-row').first().waitFor();
     await watch(page);
-    const opened = Date.now();
-    await openListed(page, 'Bo Loud');
-    await page.locator('.row[data-key]').first().waitFor();
-    const firstMs = Date.now() - opened;
+    await within(2_000, async () => {
+      await openListed(page, 'Bo Loud');
+      await page.locator('.row[data-key]').first().waitFor();
+    });
     await until(page, (rows) => rows.at(-1)?.sequence === ROWS);
     await flickToBeginning(page);
     const seen = await look(page);
     check(seen);
-    assert.ok(firstMs < 2_000, `${firstMs} ms to the first row`);
   });
 
   it('typing while 100 messages a second arrive: every key is there, no task above 200 ms', async () => {

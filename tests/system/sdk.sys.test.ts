@@ -5,6 +5,7 @@ import { type Client, createClient, memoryStore, type StorePort, type Timeline }
 import { type Auth, createAuth } from '@parley/sdk/auth';
 import { nodeWebSocket } from '@parley/sdk/node';
 import { ServerUnderTest } from './server-under-test.ts';
+import { within } from '../within.ts';
 
 interface Person {
   readonly auth: Auth;
@@ -176,11 +177,11 @@ describe('SDK', function () {
     const sessions = await laptop.devices.sessions();
     const mine = sessions.find((session) => session.current !== true);
     assert.ok(mine);
-    const startedMs = Date.now();
-    await laptop.devices.revoke(mine.sessionId);
-    await until(() => ana.client.connection.get().phase === 'stopped', 'sign-out');
+    await within(2000, async () => {
+      await laptop.devices.revoke(mine.sessionId);
+      await until(() => ana.client.connection.get().phase === 'stopped', 'sign-out');
+    });
     assert.equal(ana.client.connection.get().reason, 'SESSION_REVOKED');
-    assert.ok(Date.now() - startedMs < 2_500);
   });
 
   it('people are found by name, and a profile change reaches who asks', async () => {

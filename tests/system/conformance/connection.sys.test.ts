@@ -6,6 +6,7 @@ import { call } from '../../../bench/accounts.ts';
 import { device, PASSWORD, people, person, refresh, type Account } from './accounts.ts';
 import { closeAfterEach, connect, online, restCall, SOCKETS, speaker, text } from './carriers.ts';
 import { ownServer, sharedServer } from './house.ts';
+import { within } from '../../within.ts';
 
 const HELLO_TIMEOUT_MS = 5000;
 const ACCESS_TTL_MS = 3000;
@@ -114,10 +115,10 @@ for (const format of SOCKETS) {
       const kept = await online(url, anna);
       const lost = await connect(url, format);
       await lost.hello(laptop.accessToken);
-      const since = performance.now();
-      await kept.do('Auth.RevokeSession', { sessionId: laptop.sessionId });
-      assert.deepEqual(await lost.ended, { code: 4502, reason: 'SESSION_REVOKED' });
-      assert.ok(performance.now() - since < 2000, `${performance.now() - since} ms`);
+      await within(2000, async () => {
+        await kept.do('Auth.RevokeSession', { sessionId: laptop.sessionId });
+        assert.deepEqual(await lost.ended, { code: 4502, reason: 'SESSION_REVOKED' });
+      });
       const answer = await restCall(url, {
         method: 'Users.Get',
         fields: { userId: 'me' },
@@ -142,16 +143,16 @@ for (const format of SOCKETS) {
       const [first, second] = [await connect(url, format), await connect(url, format)];
       await first.hello(laptop.accessToken);
       await second.hello(tablet.accessToken);
-      const since = performance.now();
-      await kept.socket.call('Devices.Remove', { deviceId: laptop.deviceId });
-      assert.deepEqual(await first.ended, { code: 4502, reason: 'SESSION_REVOKED' });
-      assert.ok(performance.now() - since < 2000, `${performance.now() - since} ms`);
-      const again = performance.now();
-      const change = { oldPassword: PASSWORD, newPassword: 'something else' };
-      const { error } = await kept.socket.call('Auth.ChangePassword', change);
-      assert.equal(error, undefined);
-      assert.deepEqual(await second.ended, { code: 4502, reason: 'SESSION_REVOKED' });
-      assert.ok(performance.now() - again < 2000, `${performance.now() - again} ms`);
+      await within(2000, async () => {
+        await kept.socket.call('Devices.Remove', { deviceId: laptop.deviceId });
+        assert.deepEqual(await first.ended, { code: 4502, reason: 'SESSION_REVOKED' });
+      });
+      await within(2000, async () => {
+        const change = { oldPassword: PASSWORD, newPassword: 'something else' };
+        const { error } = await kept.socket.call('Auth.ChangePassword', change);
+        assert.equal(error, undefined);
+        assert.deepEqual(await second.ended, { code: 4502, reason: 'SESSION_REVOKED' });
+      });
       for (const { accessToken: token } of [laptop, tablet]) {
         const asked = { method: 'Users.Get' as const, fields: { userId: 'me' }, token };
         assert.equal((await restCall(url, asked)).status, 401);

@@ -15,6 +15,7 @@ import {
   speaker,
 } from './carriers.ts';
 import { sharedServer } from './house.ts';
+import { within } from '../../within.ts';
 
 const SOON_MS = 2000;
 
@@ -129,10 +130,10 @@ describe('requirements beside the cases', () => {
       const [a, b] = [await online(url, anna, format), await online(url, ben, format)];
       const { conversationId } = await a.say(`direct:${ben.userId}`, 'hi');
       await b.socket.ask({ focus: { conversations: [conversationId] } });
-      const since = performance.now();
-      await a.socket.ask({ typing: { conversationId, state: 'typing' } });
-      const { typing } = await b.socket.until((frame) => frame.typing !== undefined);
-      assert.ok(performance.now() - since < SOON_MS);
+      const { typing } = await within(SOON_MS, async () => {
+        await a.socket.ask({ typing: { conversationId, state: 'typing' } });
+        return b.socket.until((frame) => frame.typing !== undefined);
+      });
       assert.deepEqual(typing, { conversationId, userId: anna.userId, state: 'typing' });
       await a.socket.ask({ typing: { conversationId, state: 'stopped' } });
       await b.socket.until((frame) => frame.typing?.state === 'stopped');
@@ -149,7 +150,7 @@ describe('requirements beside the cases', () => {
     await live.socket.ended;
     const seen = async (): Promise<number> =>
       (await watcher.do('Users.Get', { userId: anna.userId })).lastSeenTimeMs ?? 0;
-    const until = performance.now() + 2 * SOON_MS;
+    const until = performance.now() + 5 * SOON_MS;
     while ((await seen()) < beganMs && performance.now() < until)
       await new Promise((done) => setTimeout(done, 50));
     const lastMs = await seen();
