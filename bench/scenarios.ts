@@ -79,13 +79,16 @@ async function pairs(server: ServerUnderLoad, options: BenchOptions): Promise<Re
   return { ...figures, ...(await bytesPerMessage(server, figures, options)) };
 }
 
+/** A round of flushes over all shards (PARLEY_FLUSH_INTERVAL_MS), and some. */
+const FLUSHED_AFTER_MS = 17_000;
+
 /** After a pause in which everything is flushed. The WAL is bounded and shown, not counted. */
 async function bytesPerMessage(
   server: ServerUnderLoad,
   figures: Figures,
   options: BenchOptions,
 ): Promise<Report> {
-  await new Promise((done) => setTimeout(done, 4000));
+  await new Promise((done) => setTimeout(done, FLUSHED_AFTER_MS));
   const { state, wal } = server.bytesOnDisk();
   const messages = figures.sendsPerSecond * (options.seconds + options.warm);
   return { bytesOnDiskPerMessage: Math.round(state / Math.max(messages, 1)), walBytes: wal };
@@ -139,23 +142,29 @@ async function group(server: ServerUnderLoad, options: BenchOptions): Promise<Re
   return { members: options.members, ...figures };
 }
 
-/** Who writes, and to how many, when all other conversations merely exist. */
-const FEW = { senders: 100, each: 10 };
+/**
+ * Online in `spread`, and all of them write: as many for 10^3 conversations as for 10^5, because a
+ * message to another socket costs more than one more to the same. Beyond 10^5 it takes more.
+ */
+const SPREAD_USERS_MIN = 450;
+const FEW_CONVERSATIONS = 1000;
+/** Messages in flight at `window` 1, over all writers. */
+const SPREAD_IN_FLIGHT = 100;
 
 /**
- * First messages of new conversations; later ones of the same, over all of them in rotation; and a
- * load over a thousand of them, the same at every size: what the others cost by existing.
+ * First messages of new conversations; later ones of the same, over all of them in rotation; and by
+ * the same writers over a thousand of them: what the others cost by existing.
  */
 async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
-  const count = Math.max(FEW.senders, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
+  const count = Math.max(SPREAD_USERS_MIN, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
   const users = await makeUsers(server.url, 'spread', count + (count % 2));
   // Sender s writes to the users at distances 1..each; distances below half of all make no pair twice.
   const writers = users.length;
   const perWriter = Math.ceil(options.conversations / writers);
-  const load = (senders: number, each: number, more: Partial<SendLoad>): SendLoad => ({
+  const load = (each: number, more: Partial<SendLoad>): SendLoad => ({
     ...shared(options, server),
     users,
-    senders: users.slice(0, senders).map((_, s) => ({
+    senders: users.map((_, s) => ({
       user: s,
       targets: Array.from({ length: each }, (_unused, k) => direct(users[(s + 1 + k) % writers])),
     })),
@@ -163,15 +172,14 @@ async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<R
     ...more,
   });
   const timing = { warmSeconds: options.warm, seconds: options.seconds };
-  const first = await runLoads(
-    server,
-    [load(writers, perWriter, { window: 1, sendsMax: perWriter })],
-    { warmSeconds: 0, seconds: Math.max(10, Math.ceil(options.conversations / 500)) },
-  );
-  const window = Math.max(1, Math.round((options.window * FEW.senders) / writers));
-  const later = await runLoads(server, [load(writers, perWriter, { window })], timing);
-  const few = load(FEW.senders, Math.min(FEW.each, perWriter), { window: options.window });
-  const laterOverFew = await runLoads(server, [few], timing);
+  const first = await runLoads(server, [load(perWriter, { window: 1, sendsMax: perWriter })], {
+    warmSeconds: 0,
+    seconds: Math.max(10, Math.ceil(options.conversations / 500)),
+  });
+  const window = Math.max(1, Math.round((options.window * SPREAD_IN_FLIGHT) / writers));
+  const later = await runLoads(server, [load(perWriter, { window })], timing);
+  const few = Math.min(Math.ceil(FEW_CONVERSATIONS / writers), perWriter);
+  const laterOverFew = await runLoads(server, [load(few, { window })], timing);
   return {
     conversations: writers * perWriter,
     first,
