@@ -89,6 +89,11 @@ export function encodeRow(row: RowFields): Uint8Array {
 /** Where the fixed fields begin that readers copy as they are. */
 export const ROW_AT = { sender: 56, device: 72, outbox: 88, clientMessageId: 104 } as const;
 
+/** Bytes of the row that begins there. */
+export function rowLengthAt(bytes: Uint8Array, at: number): number {
+  return u32At(bytes, at);
+}
+
 /**
  * Reads fields of a row in place. Valid while the bytes are. It makes no DataView: every push and
  * every row of a page passes here, and making one costs more than all reads of it.

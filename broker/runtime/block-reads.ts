@@ -118,16 +118,16 @@ export class BlockReads {
 
   /** Takes from the tail what it holds, newest first; returns the sequence where the rest ends. */
   #fromTail(extent: Extent, rows: Uint8Array[], from: number, through: number): number {
-    const tail = this.#options.hotTail.tail(extent.conversation);
+    const { hotTail } = this.#options;
+    const tail = hotTail.tail(extent.conversation);
     if (tail === undefined) return through;
-    let at = through;
-    for (; at >= from && at >= tail.first; at--) {
-      const row = tail.rows[at - tail.first];
-      // The tail ends at the head: what it does not hold above its first row does not exist.
-      invariant(row !== undefined, 'reads.tail-reaches-head', () => ({ at, first: tail.first }));
-      rows[at - from] = row;
-    }
-    return at;
+    const first = Math.max(from, tail.first);
+    if (through < first) return through;
+    const found = hotTail.rows(extent.conversation, first, through);
+    // The tail ends at the head: what it does not hold above its first row does not exist.
+    invariant(found.length === through - first + 1, 'reads.tail-reaches-head', { first, through });
+    for (let i = 0; i < found.length; i++) rows[first - from + i] = found[i] as Uint8Array;
+    return first - 1;
   }
 
   /** Blocks downwards from the one that holds `at`, newest first, as many as the stretch may need. */

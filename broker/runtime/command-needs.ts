@@ -113,10 +113,11 @@ export class CommandNeeds {
     if (range === undefined) return command;
     const { from, to } = range;
     if (from >= to) return machine.completeMark(command, undefined);
-    const tail = hotTail.tail(commandKey(command));
+    const conversation = commandKey(command);
+    const tail = hotTail.tail(conversation);
     if (tail === undefined || from + 1 < tail.first) return undefined;
     const tally = machine.startTally(command);
-    tally?.add(tail.rows.slice(from + 1 - tail.first, to + 1 - tail.first));
+    tally?.add(hotTail.rows(conversation, from + 1, to));
     return machine.completeMark(command, tally);
   }
 

@@ -55,10 +55,15 @@ export async function writeCut(
   state: StateStore,
   slices: Slices,
 ): Promise<void> {
-  for (const { tail, from, rows } of cut.rows) {
+  for (const { tail, conversation, from, rows } of cut.rows) {
     // A busy group alone may have thousands.
     for (let i = 0; i < rows.length; i += ROWS_PER_STEP) {
-      putRows(batch, { tail, from: from + i, rows: rows.slice(i, i + ROWS_PER_STEP) });
+      putRows(batch, {
+        tail,
+        conversation,
+        from: from + i,
+        rows: rows.slice(i, i + ROWS_PER_STEP),
+      });
       if (slices.isOver) await slices.rest();
     }
   }
@@ -80,7 +85,7 @@ export async function writeCut(
 }
 
 /** One block per touched conversation, more only where it is full or a bucket ends. */
-function putRows(batch: StateBatch, { tail, from, rows }: TailCut): void {
+function putRows(batch: StateBatch, { conversation, from, rows }: TailCut): void {
   let part: BlockRow[] = [];
   let bucket = -1;
   for (let i = 0; i < rows.length; i++) {
@@ -88,13 +93,13 @@ function putRows(batch: StateBatch, { tail, from, rows }: TailCut): void {
     invariant(bytes !== undefined, 'flush.row-there', { i });
     const own = bucketOf(readU53(viewOf(bytes), ROW_STAMP_AT));
     if (own !== bucket && part.length > 0) {
-      putBlocks(batch, tail.conversation, bucket, part);
+      putBlocks(batch, conversation, bucket, part);
       part = [];
     }
     bucket = own;
     part.push({ sequence: from + i, bytes });
   }
-  if (part.length > 0) putBlocks(batch, tail.conversation, bucket, part);
+  if (part.length > 0) putBlocks(batch, conversation, bucket, part);
 }
 
 function putBlocks(

@@ -9,6 +9,7 @@ import { BlockCache } from './block-cache.ts';
 import type { FlushCut } from './flush-cut.ts';
 import { Flusher, type FlushedShard } from './flusher.ts';
 import { HotTail } from './hot-tail.ts';
+import { blankRow } from './testing/blank-row.ts';
 import { VirtualTime } from './testing/virtual-time.ts';
 
 const SHARDS = 4;
@@ -33,7 +34,7 @@ class CountingShard implements FlushedShard {
 
   apply(bytes: number): void {
     const sequence = ++this.#applied;
-    this.#tail.append(this.#shard, idOf(1 + this.#shard), sequence, new Uint8Array(bytes));
+    this.#tail.append(this.#shard, idOf(1 + this.#shard), sequence, blankRow(bytes));
   }
 
   cut(): FlushCut | undefined {

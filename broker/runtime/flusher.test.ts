@@ -8,6 +8,7 @@ import { BlockCache } from './block-cache.ts';
 import type { FlushCut } from './flush-cut.ts';
 import { Flusher } from './flusher.ts';
 import { HotTail } from './hot-tail.ts';
+import { blankRow } from './testing/blank-row.ts';
 import { VirtualTime } from './testing/virtual-time.ts';
 
 const SHARD = 3;
@@ -95,7 +96,7 @@ function bench(): Bench {
       if (error === undefined) resolve();
       else reject(error);
     },
-    append: () => hotTail.append(SHARD, CONVERSATION, ++index, new Uint8Array(200)),
+    append: () => hotTail.append(SHARD, CONVERSATION, ++index, blankRow(200)),
   };
 }
 

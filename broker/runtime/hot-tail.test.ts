@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { idOf } from '../conversation/test-kit.ts';
 import { HotTail } from './hot-tail.ts';
+import { blankRow } from './testing/blank-row.ts';
 
 const A = idOf(1);
 const B = idOf(2);
 
 function row(n: number): Uint8Array {
-  return new Uint8Array(100).fill(n);
+  return blankRow(100, n);
 }
 
 function filled(bytesMax: number): HotTail {
@@ -68,14 +69,14 @@ describe('the hot tail', () => {
 
   it('a replaced row is what is read and flushed', () => {
     const tail = filled(1e6);
-    assert.ok(tail.replace(A, 2, row(9).subarray(0, 10)));
+    assert.ok(tail.replace(A, 2, blankRow(10)));
     assert.equal(tail.row(A, 2)?.length, 10);
     const [cut] = tail.cut(0);
     assert.equal(cut?.rows[1]?.length, 10);
     assert.equal(tail.unflushedBytes, 100);
     assert.equal(tail.replace(A, 99, row(1)), false);
     // What a flush has taken counts no more, whatever becomes of it.
-    assert.ok(tail.replace(A, 1, row(9).subarray(0, 10)));
+    assert.ok(tail.replace(A, 1, blankRow(10)));
     assert.equal(tail.unflushedBytes, 100);
   });
 });

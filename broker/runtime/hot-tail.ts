@@ -5,37 +5,46 @@
  */
 import { IdMap } from '../../core/id-map.ts';
 import { invariant } from '../../core/invariant.ts';
+import { KeptRows } from './kept-rows.ts';
+import { PackedIds } from './packed-ids.ts';
 
 export interface Tail {
-  readonly conversation: Uint8Array;
-  /** Sequence of rows[0]; all rows below are in blocks. */
-  first: number;
-  readonly rows: Uint8Array[];
+  /** Sequence of the first row in memory; all rows below are in blocks. */
+  readonly first: number;
   /** Rows through here are in durable blocks. */
-  durable: number;
+  readonly durable: number;
   /** Rows through here belong to a flush that has begun. */
-  cut: number;
-  isTouched: boolean;
+  readonly cut: number;
 }
 
 /** The rows of one conversation that a flush makes durable: [from, through]. */
 export interface TailCut {
   readonly tail: Tail;
+  readonly conversation: Uint8Array;
   readonly from: number;
   readonly rows: readonly Uint8Array[];
 }
 
-interface Aged {
-  readonly tail: Tail;
-  readonly through: number;
+interface OwnTail extends Tail {
+  /** Its conversation's place among the ids. */
+  readonly id: number;
+  first: number;
+  /** Of the rows from `first` on, as the kept rows know them. */
+  readonly places: number[];
+  durable: number;
+  cut: number;
+  isTouched: boolean;
 }
 
 export class HotTail {
-  readonly #tails = new IdMap<Tail>();
-  readonly #touched: Tail[][];
+  readonly #tails = new IdMap<OwnTail>();
+  readonly #ids = new PackedIds();
+  readonly #kept = new KeptRows();
+  readonly #touched: OwnTail[][];
   readonly #bytesMax: number;
-  /** Durable stretches, the longest durable first: what is dropped first. */
-  #aged: Aged[] = [];
+  // Durable stretches, the longest durable first: what is dropped first.
+  #aged: OwnTail[] = [];
+  #agedThrough: number[] = [];
   #agedAt = 0;
   #bytes = 0;
   #unflushedBytes = 0;
@@ -54,26 +63,27 @@ export class HotTail {
   }
 
   append(shard: number, conversation: Uint8Array, sequence: number, row: Uint8Array): void {
+    const place = this.#kept.keep(row);
+    this.#bytes += row.length;
+    this.#unflushedBytes += row.length;
     let tail = this.#tails.get(conversation);
     if (tail === undefined) {
       const durable = sequence - 1;
       tail = {
-        conversation: conversation.slice(),
+        id: this.#ids.add(conversation),
         first: sequence,
         // Not empty: an array that begins so makes room for sixteen, and most get one.
-        rows: [row],
+        places: [place],
         durable,
         cut: durable,
         isTouched: false,
       };
-      this.#tails.set(tail.conversation, tail);
+      this.#tails.set(conversation, tail);
     } else {
-      const dense = tail.first + tail.rows.length;
+      const dense = tail.first + tail.places.length;
       invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
-      tail.rows.push(row);
+      tail.places.push(place);
     }
-    this.#bytes += row.length;
-    this.#unflushedBytes += row.length;
     if (tail.isTouched) return;
     tail.isTouched = true;
     this.#touched[shard]?.push(tail);
@@ -85,17 +95,26 @@ export class HotTail {
 
   row(conversation: Uint8Array, sequence: number): Uint8Array | undefined {
     const tail = this.#tails.get(conversation);
-    return tail?.rows[sequence - tail.first];
+    const place = tail?.places[sequence - tail.first];
+    return place === undefined ? undefined : this.#kept.row(place);
+  }
+
+  /** The rows in [from, through] that are here; all of them, if the first is. */
+  rows(conversation: Uint8Array, from: number, through: number): Uint8Array[] {
+    const tail = this.#tails.get(conversation);
+    return tail === undefined ? [] : this.#rowsOf(tail, from, through + 1);
   }
 
   /** Replaces a row by what is left of it. False = it is not here. */
   replace(conversation: Uint8Array, sequence: number, row: Uint8Array): boolean {
     const tail = this.#tails.get(conversation);
-    const old = tail?.rows[sequence - tail.first];
+    const old = tail?.places[sequence - tail.first];
     if (tail === undefined || old === undefined) return false;
-    tail.rows[sequence - tail.first] = row;
-    this.#bytes += row.length - old.length;
-    if (sequence > tail.cut) this.#unflushedBytes += row.length - old.length;
+    const more = row.length - this.#kept.lengthOf(old);
+    this.#kept.drop(old);
+    tail.places[sequence - tail.first] = this.#kept.keep(row);
+    this.#bytes += more;
+    if (sequence > tail.cut) this.#unflushedBytes += more;
     return true;
   }
 
@@ -109,42 +128,58 @@ export class HotTail {
     this.#touched[shard] = [];
     return touched.map((tail) => {
       const from = tail.cut + 1;
-      const rows = tail.rows.slice(from - tail.first);
+      const rows = this.#rowsOf(tail, from, tail.first + tail.places.length);
       for (const row of rows) this.#unflushedBytes -= row.length;
       tail.cut = from + rows.length - 1;
       tail.isTouched = false;
-      return { tail, from, rows };
+      return { tail, conversation: this.#ids.at(tail.id), from, rows };
     });
   }
 
   /** The rows of these cuts are durable. */
   flushed(cuts: readonly TailCut[]): void {
     for (const { tail, from, rows } of cuts) {
-      tail.durable = from + rows.length - 1;
-      this.#aged.push({ tail, through: tail.durable });
+      const own = tail as OwnTail;
+      own.durable = from + rows.length - 1;
+      this.#aged.push(own);
+      this.#agedThrough.push(own.durable);
     }
     this.#shrink();
+  }
+
+  #rowsOf(tail: OwnTail, from: number, end: number): Uint8Array[] {
+    const rows: Uint8Array[] = [];
+    for (let at = from - tail.first; at < end - tail.first; at++) {
+      const place = tail.places[at];
+      if (place !== undefined) rows.push(this.#kept.row(place));
+    }
+    return rows;
   }
 
   #shrink(): void {
     while (this.#bytes > this.#bytesMax) {
       const aged = this.#aged[this.#agedAt];
       if (aged === undefined) break;
-      this.#agedAt++;
-      this.#drop(aged);
+      this.#drop(aged, this.#agedThrough[this.#agedAt++] ?? 0);
     }
     if (this.#agedAt > 4096 && this.#agedAt * 2 > this.#aged.length) {
       this.#aged = this.#aged.slice(this.#agedAt);
+      this.#agedThrough = this.#agedThrough.slice(this.#agedAt);
       this.#agedAt = 0;
     }
   }
 
-  #drop({ tail, through }: Aged): void {
+  #drop(tail: OwnTail, through: number): void {
     const count = through - tail.first + 1;
     if (count <= 0) return;
     invariant(through <= tail.durable, 'tail.drops-only-durable', () => ({ through }));
-    for (const row of tail.rows.splice(0, count)) this.#bytes -= row.length;
+    for (const place of tail.places.splice(0, count)) {
+      this.#bytes -= this.#kept.lengthOf(place);
+      this.#kept.drop(place);
+    }
     tail.first = through + 1;
-    if (tail.rows.length === 0 && !tail.isTouched) this.#tails.delete(tail.conversation);
+    if (tail.places.length > 0 || tail.isTouched) return;
+    this.#tails.delete(this.#ids.at(tail.id));
+    this.#ids.remove(tail.id);
   }
 }

@@ -4,7 +4,6 @@
  */
 import { ByteWriter } from '../../core/bytes.ts';
 import { IdMap } from '../../core/id-map.ts';
-import { ID_BYTES } from '../../core/ids.ts';
 import type { RowView } from '../../core/row.ts';
 import type { MembershipChange } from '../conversation/contract.ts';
 import {
@@ -15,6 +14,7 @@ import {
   encodeSpan,
   type JournalMembership,
 } from './journal.ts';
+import { PackedIds } from './packed-ids.ts';
 
 /** One flush's value: to be stored under its first index. */
 export interface JournalCut {
@@ -89,7 +89,7 @@ export class JournalBuilder {
       this.#registerIndexes[at] = index;
       return;
     }
-    const at = this.#users.push(user);
+    const at = this.#users.add(user);
     if (at >= this.#registerIndexes.length) {
       this.#registerIndexes = twice(this.#registerIndexes, Float64Array);
       this.#nextRegisters = twice(this.#nextRegisters, Int32Array);
@@ -164,7 +164,7 @@ export class JournalBuilder {
     this.entry(index);
     const known = this.#places.get(conversation);
     if (known !== undefined) return known;
-    const place = this.#conversations.push(conversation);
+    const place = this.#conversations.add(conversation);
     this.#places.set(conversation, place);
     if ((place + 1) * FIELDS > this.#fields.length) {
       this.#fields = twice(this.#fields, Float64Array);
@@ -177,42 +177,7 @@ export class JournalBuilder {
   }
 }
 
-/** Ids one behind the other. */
-class PackedIds {
-  #bytes = new Uint8Array(ENTRIES_AT_FIRST * ID_BYTES);
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  push(id: Uint8Array): number {
-    const at = this.#size++;
-    if (this.#size * ID_BYTES > this.#bytes.length) this.#bytes = twice(this.#bytes, Uint8Array);
-    this.#bytes.set(id, at * ID_BYTES);
-    return at;
-  }
-
-  /** A view, valid until the next push. */
-  at(place: number): Uint8Array {
-    return this.#bytes.subarray(place * ID_BYTES, (place + 1) * ID_BYTES);
-  }
-
-  is(place: number, id: Uint8Array): boolean {
-    const from = place * ID_BYTES;
-    for (let i = ID_BYTES - 1; i >= 0; i--) if (this.#bytes[from + i] !== id[i]) return false;
-    return true;
-  }
-
-  clear(): void {
-    this.#size = 0;
-  }
-}
-
-function twice<T extends Uint8Array | Float64Array | Int32Array>(
-  from: T,
-  make: new (length: number) => T,
-): T {
+function twice<T extends Float64Array | Int32Array>(from: T, make: new (length: number) => T): T {
   const into = new make(from.length * 2);
   into.set(from);
   return into;
