@@ -263,7 +263,7 @@ interface Listing {
   readonly syncToken: string;
 }
 
-const LISTINGS = 5;
+const LISTINGS = 9;
 
 /** Every page of a user's conversations, one after the other, with their last messages. */
 async function listAll(server: ServerUnderLoad, account: Account): Promise<Listing> {
