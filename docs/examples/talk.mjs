@@ -1,7 +1,6 @@
 import { createClient, memoryStore } from '@parley/sdk';
 import { createAuth } from '@parley/sdk/auth';
 import { nodeWebSocket } from '@parley/sdk/node';
-
 const url = process.argv[2] ?? 'http://127.0.0.1:8080';
 async function person(username) {
   const auth = createAuth({ url });
@@ -17,4 +16,5 @@ chat.subscribe(() => console.log('bob sees', chat.get().rows.at(-1)?.content?.te
 const message = ana.client.direct(bob.id).send({ text: { body: 'Hello Bob' } });
 message.state.subscribe(() => console.log('ana’s tick', message.state.get().is));
 console.log('durable', await message.accepted);
-setTimeout(() => Promise.all([ana.client.stop(), bob.client.stop()]), 3000);
+while (message.state.get().is !== 'DELIVERED') await new Promise((done) => setTimeout(done, 50));
+await Promise.all([ana.client.stop(), bob.client.stop()]);

@@ -1,8 +1,29 @@
 import assert from 'node:assert/strict';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, it } from 'mocha';
 import { ANA, BO, messages, say, texts, World } from '../test/world.ts';
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
 describe('client', () => {
+  it('a send’s state goes on though nothing but it is held of the conversation (S6)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const bo = await world.started(BO);
+    const ref = ana.client.direct(BO).send(say('hi'));
+    const seen: string[] = [];
+    ref.state.subscribe(() => seen.push(ref.state.get().is));
+    await world.advance(200);
+    // A reference taken in a task is held until it ends.
+    await new Promise((done) => setTimeout(done, 1));
+    collectGarbage();
+    bo.client.direct(ANA).markRead(1);
+    await world.advance(300);
+    assert.equal(seen.at(-1), 'READ');
+  });
+
   it('a message sent is a row on return, SENT under the same key, and read by the other', async () => {
     const world = new World();
     const ana = await world.started(ANA);

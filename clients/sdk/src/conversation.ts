@@ -44,6 +44,12 @@ const TYPING_MS = 6_000;
 const QUOTES_MAX = 400;
 const CONTENT_BYTES_MAX: number = 64 * 1024;
 
+/**
+ * Who raises the state of a send. Conversations are held weakly, so an application that looks at
+ * nothing but a message's tick would else see it stop at the next garbage collection.
+ */
+const toldBy = new WeakMap<MessageRef['state'], LiveConversation>();
+
 export class LiveConversation implements Conversation, TimelineOwner {
   readonly id: ConversationId;
   readonly info: Derived<Info>;
@@ -360,7 +366,9 @@ export class LiveConversation implements Conversation, TimelineOwner {
       action: JSON.parse(json) as OutboxEntry['action'],
       ...(o.after === undefined ? {} : this.#dependency(o.after)),
     };
-    return this.#core.outbox.add(entry, o.clearsDraft === true ? this.draft.take() : []);
+    const ref = this.#core.outbox.add(entry, o.clearsDraft === true ? this.draft.take() : []);
+    toldBy.set(ref.state, this);
+    return ref;
   }
 
   #dependency(key: Key): { after?: Key } {
