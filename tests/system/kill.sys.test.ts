@@ -1,11 +1,11 @@
 import { after, before, describe, it } from 'mocha';
-import { judged, runNemesis, seeded } from './nemesis-run.ts';
+import { judged, NEMESIS_ENV, runNemesis, seeded } from './nemesis-run.ts';
 import { ServerUnderTest } from './server-under-test.ts';
 
 describe('a server that dies under load (R016, R034, R138, R144, R210, R224; CONTRACT §9 cases 5, 6, 12, 25)', () => {
   let server: ServerUnderTest;
   before(() => {
-    server = new ServerUnderTest();
+    server = new ServerUnderTest({ env: NEMESIS_ENV });
   });
   after(() => server.remove());
 

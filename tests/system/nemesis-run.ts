@@ -8,6 +8,7 @@ import { call, makeGroup, makeUsers, type Account } from '../../bench/accounts.t
 import { check, type Verdict } from '../checker/chat-checker.ts';
 import type { FinalLog, FinalRow, HistoryEvent } from '../checker/history.ts';
 import { RecordingClient, contentDigest } from './recording-client.ts';
+import type { CutReport, Interposer } from './power-cut.ts';
 import type { ServerUnderTest } from './server-under-test.ts';
 
 export interface NemesisOptions {
@@ -28,6 +29,8 @@ export interface NemesisReport extends Verdict {
 
 const IN_FLIGHT = 4;
 const SETTLE_MS = 20_000;
+/** Flushes among the faults, not one of them every 15 s. */
+export const NEMESIS_ENV: Readonly<Record<string, string>> = { PARLEY_FLUSH_INTERVAL_MS: '300' };
 const PAGE = 200;
 
 export async function runNemesis(options: NemesisOptions): Promise<NemesisReport> {
@@ -55,6 +58,7 @@ export async function runNemesis(options: NemesisOptions): Promise<NemesisReport
     }
   }, 3);
   for (let fault = 1; fault <= options.faults; fault++) {
+    await answered(events);
     await sleep(150 + random() * 700);
     await options.fault();
     options.say?.(`fault ${fault} of ${options.faults}: ${events.length} events so far`);
@@ -70,6 +74,30 @@ export async function runNemesis(options: NemesisOptions): Promise<NemesisReport
   const verdict = check({ events, finals });
   const reconnects = clients.reduce((sum, client) => sum + client.connects - 1, 0);
   return { ...verdict, faults: options.faults, reconnects, unanswered };
+}
+
+/** A fault that hits nobody at work shows nothing: the server of before is back, and answers. */
+async function answered(events: readonly HistoryEvent[]): Promise<void> {
+  const seen = events.length;
+  const deadline = Date.now() + SETTLE_MS;
+  while (!events.slice(seen).some((event) => event.is === 'committed')) {
+    if (Date.now() > deadline) throw new TypeError(`no send was answered within ${SETTLE_MS} ms`);
+    await sleep(10);
+  }
+}
+
+/** The power goes while the disk is at work and has not yet said that it is done. */
+export async function loseThePower(
+  server: ServerUnderTest,
+  interposer: Interposer,
+  random: () => number,
+): Promise<CutReport> {
+  interposer.holdSyncs();
+  await sleep(20 + random() * 60);
+  await server.killAll();
+  const report = interposer.cut(random);
+  await server.start(interposer.env);
+  return report;
 }
 
 /** What a good run looks like; a run that did little proves little. */

@@ -4,7 +4,13 @@
  */
 import { Command } from 'commander';
 import { buildInterposer } from './power-cut.ts';
-import { runNemesis, seeded, type NemesisReport } from './nemesis-run.ts';
+import {
+  loseThePower,
+  NEMESIS_ENV,
+  runNemesis,
+  seeded,
+  type NemesisReport,
+} from './nemesis-run.ts';
 import { ServerUnderTest } from './server-under-test.ts';
 
 function say(line: string): void {
@@ -12,7 +18,7 @@ function say(line: string): void {
 }
 
 async function kills(count: number, seed: number): Promise<NemesisReport> {
-  const server = new ServerUnderTest();
+  const server = new ServerUnderTest({ env: NEMESIS_ENV });
   const random = seeded(seed);
   try {
     await server.start();
@@ -28,16 +34,14 @@ async function kills(count: number, seed: number): Promise<NemesisReport> {
 }
 
 async function cuts(count: number, seed: number): Promise<NemesisReport> {
-  const server = new ServerUnderTest();
+  const server = new ServerUnderTest({ env: NEMESIS_ENV });
   const random = seeded(seed);
   try {
     const interposer = buildInterposer(server.dataDir, server.root);
     await server.start(interposer.env);
     const fault = async (): Promise<void> => {
-      await server.killAll();
-      const { unsynced, lost, torn } = interposer.cut(random);
+      const { unsynced, lost, torn } = await loseThePower(server, interposer, random);
       say(`power cut: ${unsynced} writes not synced, ${lost} lost, ${torn} torn`);
-      await server.start(interposer.env);
     };
     return await runNemesis({ server, faults: count, random, fault, say });
   } finally {

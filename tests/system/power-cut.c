@@ -1,7 +1,8 @@
 // Interposer for power cuts (LD_PRELOAD). It journals every write to regular files below
 // POWER_CUT_ROOT with the bytes that stood there before, and every successful fsync or fdatasync.
 // After the processes are killed, power-cut.ts undoes what no sync had covered. kill -9 alone cannot
-// show a missing fsync: the page cache survives it.
+// show a missing fsync: the page cache survives it. While a file POWER_CUT_HOLD exists, syncs do not
+// return, so that a cut meets a disk that is busy.
 // LIMIT: truncation, renaming and creation count as durable at once; only contents are lost.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,7 +35,7 @@ struct record {
   uint32_t new_length;
 };
 
-static const char *root, *journal_dir;
+static const char *root, *journal_dir, *hold;
 static int journal = -1;
 static pid_t journal_pid;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -53,7 +54,8 @@ static int watched(int fd, struct stat *st) {
   if (!root) {
     root = getenv("POWER_CUT_ROOT");
     journal_dir = getenv("POWER_CUT_JOURNAL");
-    if (!root || !journal_dir) { root = ""; return 0; }
+    hold = getenv("POWER_CUT_HOLD");
+    if (!root || !journal_dir || !hold) { root = ""; return 0; }
   }
   if (!root[0] || fstat(fd, st) || !S_ISREG(st->st_mode)) return 0;
   if (fds[fd].known && fds[fd].ino == st->st_ino) return fds[fd].watched;
@@ -150,6 +152,7 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) 
 static int synced(int fd, long number) {
   struct stat st;
   if (!watched(fd, &st)) return (int)syscall(number, fd);
+  while (access(hold, F_OK) == 0) usleep(1000);
   struct record r = {0x54554350, KIND_SYNC, now_ns(), st.st_ino, birth(fd), 0, 0, 0, 0};
   int result = (int)syscall(number, fd);
   int error = errno;

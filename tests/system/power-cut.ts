@@ -13,6 +13,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -32,6 +33,8 @@ export function compilerPath(): string | undefined {
 export interface Interposer {
   /** Environment for the server: everything that it starts is watched too. */
   readonly env: Readonly<Record<string, string>>;
+  /** From now until the cut no sync returns: whatever is written meanwhile is not synced. */
+  holdSyncs(): void;
   /** To be called when no watched process lives any more. Empties the journal. */
   cut(random: () => number): CutReport;
 }
@@ -58,11 +61,21 @@ export function buildInterposer(root: string, workDir: string): Interposer {
   if (compiler === undefined) throw new TypeError('no C compiler on this machine');
   const library = join(workDir, 'power-cut.so');
   const journal = join(workDir, 'journal');
+  const hold = join(workDir, 'hold');
   mkdirSync(journal, { recursive: true, mode: 0o777 });
   execFileSync(compiler, ['-shared', '-fPIC', '-O1', '-o', library, SOURCE, '-ldl', '-lpthread']);
   return {
-    env: { LD_PRELOAD: library, POWER_CUT_ROOT: root, POWER_CUT_JOURNAL: journal },
-    cut: (random) => cut(root, journal, random),
+    env: {
+      LD_PRELOAD: library,
+      POWER_CUT_ROOT: root,
+      POWER_CUT_JOURNAL: journal,
+      POWER_CUT_HOLD: hold,
+    },
+    holdSyncs: () => writeFileSync(hold, ''),
+    cut: (random) => {
+      rmSync(hold, { force: true });
+      return cut(root, journal, random);
+    },
   };
 }
 
@@ -75,9 +88,11 @@ function cut(root: string, journal: string, random: () => number): CutReport {
   const report = { writes: writes.length, unsynced: unsynced.length, lost: 0, torn: 0 };
   // All of them are undone, newest first; then those that reached the disk are written again, oldest first.
   for (const write of unsynced.toReversed()) undo(files.get(write.file) ?? '', write);
-  for (const write of unsynced) {
+  for (const [i, write] of unsynced.entries()) {
     const fate = random();
-    if (fate < 0.4) report.lost++;
+    // A cut that keeps everything is a kill: the newest is lost if nothing else is.
+    const mustBeLost = i === unsynced.length - 1 && report.lost === 0;
+    if (fate < 0.4 || mustBeLost) report.lost++;
     else if (fate < 0.6) {
       const sectors = Math.floor((random() * write.next.length) / SECTOR_BYTES);
       put(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,12 +14,15 @@ describe('the power-cut interposer', () => {
   after(() => rmSync(work, { recursive: true, force: true }));
   const interposer = buildInterposer(root, work);
   const run = (script: string): void => {
-    execFileSync(
-      process.execPath,
-      ['-e', `const fs=require('fs');process.chdir(${JSON.stringify(root)});${script}`],
-      { env: { ...process.env, ...interposer.env } },
-    );
+    execFileSync(process.execPath, argumentsFor(script), { env });
   };
+  const start = (script: string): ChildProcessWithoutNullStreams =>
+    spawn(process.execPath, argumentsFor(script), { env });
+  const argumentsFor = (script: string): string[] => [
+    '-e',
+    `const fs=require('fs');process.chdir(${JSON.stringify(root)});${script}`,
+  ];
+  const env = { ...process.env, ...interposer.env };
   const lose = (): number => 0;
 
   it('keeps what was synced and loses what was not, appended or written over', () => {
@@ -41,6 +45,23 @@ describe('the power-cut interposer', () => {
       readFileSync(join(root, 'hole')),
       Buffer.concat([Buffer.alloc(600), Buffer.from('y'.repeat(600))]),
     );
+  });
+  it('loses at least one write, and lets no sync return while the disk is held', async () => {
+    run(`const a=fs.openSync('log','w');fs.writeSync(a,'kept');`);
+    assert.equal(interposer.cut(() => 0.9).lost, 1);
+    interposer.holdSyncs();
+    const held = start(`const a=fs.openSync('held','w');fs.writeSync(a,'lost');
+      process.stdout.write('.');fs.fdatasyncSync(a);process.stdout.write('synced');`);
+    let said = '';
+    held.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()));
+    await once(held.stdout, 'data');
+    await new Promise((done) => setTimeout(done, 100));
+    held.kill('SIGKILL');
+    await once(held, 'close');
+    assert.equal(said, '.');
+    assert.equal(interposer.cut(lose).lost, 1);
+    run(`const a=fs.openSync('held','w');fs.writeSync(a,'kept');fs.fdatasyncSync(a);`);
+    assert.equal(interposer.cut(lose).lost, 0);
   });
   it('counts a sync by another process, and touches nothing outside its root', () => {
     const outside = join(work, 'outside');
