@@ -7,6 +7,12 @@ import { ANA, BO, messages, say, texts, World } from '../test/world.ts';
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
+/** A weak reference read in a task is held until the task ends. */
+async function takeTheUnheld(): Promise<void> {
+  await new Promise((done) => setTimeout(done, 1));
+  collectGarbage();
+}
+
 describe('client', () => {
   it('a send’s state goes on though nothing but it is held of the conversation (S6)', async () => {
     const world = new World();
@@ -15,13 +21,30 @@ describe('client', () => {
     const ref = ana.client.direct(BO).send(say('hi'));
     const seen: string[] = [];
     ref.state.subscribe(() => seen.push(ref.state.get().is));
+    await takeTheUnheld();
     await world.advance(200);
-    // A reference taken in a task is held until it ends.
-    await new Promise((done) => setTimeout(done, 1));
-    collectGarbage();
+    await takeTheUnheld();
     bo.client.direct(ANA).markRead(1);
     await world.advance(300);
     assert.equal(seen.at(-1), 'READ');
+  });
+
+  it('what is subscribed to goes on though nothing else is held of the conversation', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    let heard = 0;
+    ana.client.direct(BO).info.subscribe(() => heard++);
+    await takeTheUnheld();
+    ana.client.direct(BO).notify('none');
+    assert.ok(heard > 0);
+  });
+
+  it('a value that is held is the conversation’s though nobody subscribed to it', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const { typing } = ana.client.direct(BO);
+    await takeTheUnheld();
+    assert.equal(ana.client.direct(BO).typing, typing);
   });
 
   it('a message sent is a row on return, SENT under the same key, and read by the other', async () => {

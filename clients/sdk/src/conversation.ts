@@ -35,7 +35,7 @@ import { LiveMembers } from './members.ts';
 import type { OutboxEntry, RowRef } from './outbox-entry.ts';
 import type { SettledRef } from './outbox.ts';
 import { type Span, spanOf } from './ranges.ts';
-import { Cell, Derived, isShallowEqual } from './store.ts';
+import { Cell, Derived, isShallowEqual, type Watch } from './store.ts';
 import { Ticks } from './ticks.ts';
 import { type TimelineOwner, WindowTimeline } from './timeline.ts';
 import { type PendingChange, quoteOf, RowMaker, type RowsInput } from './timeline-rows.ts';
@@ -43,12 +43,6 @@ import { type PendingChange, quoteOf, RowMaker, type RowsInput } from './timelin
 const TYPING_MS = 6_000;
 const QUOTES_MAX = 400;
 const CONTENT_BYTES_MAX: number = 64 * 1024;
-
-/**
- * Who raises the state of a send. Conversations are held weakly, so an application that looks at
- * nothing but a message's tick would else see it stop at the next garbage collection.
- */
-const toldBy = new WeakMap<MessageRef['state'], LiveConversation>();
 
 export class LiveConversation implements Conversation, TimelineOwner {
   readonly id: ConversationId;
@@ -59,10 +53,12 @@ export class LiveConversation implements Conversation, TimelineOwner {
     list: () => Promise.reject(featureDisabled('invites')),
   };
   readonly draft: SavedDraft;
-  readonly typing: Cell<readonly UserId[]> = new Cell<readonly UserId[]>([]);
+  readonly typing: Cell<readonly UserId[]>;
   readonly #core: Core;
+  /** Every value handed out has it, so that none outlives who keeps it true. */
+  readonly #watch: Watch;
   readonly #timelines = new Set<WindowTimeline>();
-  readonly #ticks = new Ticks();
+  readonly #ticks: Ticks;
   readonly #typingTimers = new Map<UserId, () => void>();
   readonly #quotes = new Map<Sequence, Quote>();
   readonly #receipts = new Map<Sequence, Cell<Receipts>>();
@@ -73,9 +69,13 @@ export class LiveConversation implements Conversation, TimelineOwner {
   constructor(core: Core, id: ConversationId, draft: SavedDraft) {
     this.#core = core;
     this.id = id;
+    this.#watch = (by) => core.watch(this, by);
     this.draft = draft;
-    this.members = new LiveMembers(core, id);
-    this.info = new Derived<Info>(() => infoOf(this.id, this.#log(), this.#context()));
+    draft.watchedBy(this.#watch);
+    this.typing = new Cell<readonly UserId[]>([], Object.is, this.#watch);
+    this.#ticks = new Ticks(this.#watch);
+    this.members = new LiveMembers(core, id, this.#watch);
+    this.info = new Derived<Info>(() => infoOf(this.id, this.#log(), this.#context()), this.#watch);
   }
 
   // --- reading -----------------------------------------------------------------------------------
@@ -366,9 +366,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
       action: JSON.parse(json) as OutboxEntry['action'],
       ...(o.after === undefined ? {} : this.#dependency(o.after)),
     };
-    const ref = this.#core.outbox.add(entry, o.clearsDraft === true ? this.draft.take() : []);
-    toldBy.set(ref.state, this);
-    return ref;
+    return this.#core.outbox.add(entry, o.clearsDraft === true ? this.draft.take() : []);
   }
 
   #dependency(key: Key): { after?: Key } {
@@ -396,7 +394,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
   #receiptsCell(sequence: Sequence): Cell<Receipts> {
     let cell = this.#receipts.get(sequence);
     if (cell === undefined) {
-      cell = new Cell<Receipts>(this.#countsOf(sequence), isShallowEqual);
+      cell = new Cell<Receipts>(this.#countsOf(sequence), isShallowEqual, this.#watch);
       this.#receipts.set(sequence, cell);
       // One open details view at a time is usual.
       if (this.#receipts.size > 64) this.#receipts.delete(this.#receipts.keys().next().value ?? 0);

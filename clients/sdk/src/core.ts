@@ -35,6 +35,8 @@ export interface Core {
   setTyping(id: ConversationId): void;
   /** Own settings of a conversation: shown at once, told the server as soon as it can be. */
   setMine(id: ConversationId, patch: MyPatch): void;
+  /** Something of it is subscribed to, or no longer: until then it lives. */
+  watch(conversation: object, by: 1 | -1): void;
   timelineOpened(timeline: OpenTimeline, id: ConversationId): void;
   timelineClosed(timeline: OpenTimeline): void;
 }

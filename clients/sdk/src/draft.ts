@@ -3,7 +3,7 @@ import type { Draft, DraftStore } from './client-interface.ts';
 import type { ConversationId } from './contract.ts';
 import type { HostPort } from './host.ts';
 import type { OwnState } from './own-state.ts';
-import { Cell, isShallowEqual } from './store.ts';
+import { Cell, isShallowEqual, type Watch } from './store.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
 export const SAVE_AFTER_MS = 300;
@@ -26,6 +26,10 @@ export class SavedDraft implements DraftStore {
     this.#host = o.host;
     this.#own = o.own;
     this.#tell = () => o.changed();
+  }
+
+  watchedBy(watch: Watch): void {
+    this.#cell.watchedBy(watch);
   }
 
   get(): Draft {

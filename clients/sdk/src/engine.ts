@@ -461,6 +461,10 @@ export class Engine implements Core {
     });
   }
 
+  watch(conversation: object, by: 1 | -1): void {
+    this.#views.watch(conversation, by);
+  }
+
   #newConversation(id: ConversationId): LiveConversation {
     const changed = (): void => this.#views.listsChanged();
     const draft = new SavedDraft(id, { host: this.host, own: this.#own, changed });

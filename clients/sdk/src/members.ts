@@ -2,7 +2,7 @@
 import type { Members } from './client-interface.ts';
 import type { ConversationId, Member, Role, UserId } from './contract.ts';
 import type { Core } from './core.ts';
-import { Cell } from './store.ts';
+import { Cell, type Watch } from './store.ts';
 
 interface MembersState {
   readonly items: readonly Member[];
@@ -19,16 +19,14 @@ export class LiveMembers implements Members {
   #isLoaded = false;
   #loading: Promise<void> | undefined;
 
-  constructor(core: Core, id: ConversationId) {
+  constructor(core: Core, id: ConversationId, watch: Watch) {
     this.#core = core;
     this.#id = id;
     const group = core.localGroup(id);
     // Offline-made: those it will be created with.
     const items = group === undefined ? [] : [core.me(), ...group.members];
-    this.#state = new Cell<MembersState>({
-      items: items.map((userId) => ({ userId })),
-      complete: group !== undefined,
-    });
+    const state = { items: items.map((userId) => ({ userId })), complete: group !== undefined };
+    this.#state = new Cell<MembersState>(state, Object.is, watch);
   }
 
   get(): MembersState {

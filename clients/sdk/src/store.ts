@@ -1,15 +1,30 @@
 /** Observable values (CLIENT §1): `get()` is the same object until the value changes. */
 import type { Store } from './client-interface.ts';
 
+/**
+ * Hears when somebody begins to look (1) and when nobody does any more (-1). Whoever holds the value
+ * holds this as well, and what it closes over: its owner lives as long as the value is of use.
+ */
+export type Watch = (by: 1 | -1) => void;
+
 /** A value set by its owner. */
 export class Cell<T> implements Store<T> {
   #value: T;
   readonly #listeners = new Set<() => void>();
   readonly #isEqual: (a: T, b: T) => boolean;
+  #watch: Watch | undefined;
 
-  constructor(value: T, isEqual: (a: T, b: T) => boolean = Object.is) {
+  constructor(value: T, isEqual: (a: T, b: T) => boolean = Object.is, watch?: Watch) {
     this.#value = value;
     this.#isEqual = isEqual;
+    this.#watch = watch;
+  }
+
+  /** Of a value that was made before its owner. The first stays. */
+  watchedBy(watch: Watch): void {
+    if (this.#watch !== undefined) return;
+    this.#watch = watch;
+    if (this.isWatched) watch(1);
   }
 
   get(): T {
@@ -23,7 +38,7 @@ export class Cell<T> implements Store<T> {
   }
 
   subscribe(fn: () => void): () => void {
-    return listen(this.#listeners, fn);
+    return listen(this.#listeners, fn, (by) => this.#watch?.(by));
   }
 
   get isWatched(): boolean {
@@ -34,20 +49,20 @@ export class Cell<T> implements Store<T> {
 /** A value computed from others when asked for; whoever changes those calls `invalidate`. */
 export class Derived<T> implements Store<T> {
   readonly #compute: () => T;
-  readonly #isEqual: (a: T, b: T) => boolean;
   readonly #listeners = new Set<() => void>();
+  readonly #watch: Watch | undefined;
   #value: T | undefined;
   #isFresh = false;
 
-  constructor(compute: () => T, isEqual: (a: T, b: T) => boolean = isShallowEqual) {
+  constructor(compute: () => T, watch?: Watch) {
     this.#compute = compute;
-    this.#isEqual = isEqual;
+    this.#watch = watch;
   }
 
   get(): T {
     if (!this.#isFresh) {
       const next = this.#compute();
-      if (this.#value === undefined || !this.#isEqual(this.#value, next)) this.#value = next;
+      if (this.#value === undefined || !isShallowEqual(this.#value, next)) this.#value = next;
       this.#isFresh = true;
     }
     return this.#value as T;
@@ -61,7 +76,7 @@ export class Derived<T> implements Store<T> {
   }
 
   subscribe(fn: () => void): () => void {
-    return listen(this.#listeners, fn);
+    return listen(this.#listeners, fn, this.#watch);
   }
 }
 
@@ -77,11 +92,14 @@ export function isShallowEqual<T>(a: T, b: T): boolean {
   );
 }
 
-function listen(listeners: Set<() => void>, fn: () => void): () => void {
+function listen(listeners: Set<() => void>, fn: () => void, watch?: Watch): () => void {
   // Each subscription is its own, even of one function twice.
   const own = (): void => fn();
   listeners.add(own);
-  return () => listeners.delete(own);
+  if (listeners.size === 1) watch?.(1);
+  return () => {
+    if (listeners.delete(own) && listeners.size === 0) watch?.(-1);
+  };
 }
 
 function tell(listeners: ReadonlySet<() => void>): void {

@@ -5,7 +5,7 @@
 import type { Key, SendState } from './client-interface.ts';
 import type { Sequence } from './contract.ts';
 import type { ConversationLog } from './conversation-log.ts';
-import { Cell, isShallowEqual } from './store.ts';
+import { Cell, isShallowEqual, type Watch } from './store.ts';
 
 /** Beyond it the oldest unwatched go; they are made again from the watermarks when asked for. */
 const HELD_MAX = 1_024;
@@ -18,9 +18,15 @@ interface Tick {
 
 export class Ticks {
   readonly #ticks = new Map<Key, Tick>();
+  readonly #watch: Watch;
+
+  constructor(watch: Watch) {
+    this.#watch = watch;
+  }
 
   /** The state that a send's ref carries goes on as the row's. */
   adopt(key: Key, tick: Tick, log: ConversationLog | undefined): void {
+    tick.state.watchedBy(this.#watch);
     this.#ticks.set(key, tick);
     if (log !== undefined) raise(tick, log);
     this.#bound();
@@ -29,7 +35,8 @@ export class Ticks {
   get(key: Key, sequence: Sequence, log: ConversationLog | undefined): Cell<SendState> {
     let tick = this.#ticks.get(key);
     if (tick === undefined) {
-      tick = { sequence, state: new Cell<SendState>({ is: 'SENT' }, isShallowEqual) };
+      const state = new Cell<SendState>({ is: 'SENT' }, isShallowEqual, this.#watch);
+      tick = { sequence, state };
       this.#ticks.set(key, tick);
       this.#bound();
     }

@@ -1,7 +1,7 @@
 /**
  * What applications hold of a client: conversations, lists, timelines, the count of all that is
- * unread; and who of them hears of a change. Conversations are held weakly: one that nobody looks at
- * is made again when somebody does (S14).
+ * unread; and who of them hears of a change. Conversations are held weakly, except while something of
+ * them is subscribed to: one that nobody looks at is made again when somebody does (S14).
  */
 import type { Filter } from './client-interface.ts';
 import type { ConversationId } from './contract.ts';
@@ -27,6 +27,8 @@ export class Views {
   readonly unread: Derived<UnreadCounts>;
   readonly #make: (id: ConversationId) => LiveConversation;
   readonly #conversations = new Map<ConversationId, WeakRef<LiveConversation>>();
+  /** How many of their values are subscribed to. */
+  readonly #watched = new Map<object, number>();
   readonly #windows = new Set<LiveListWindow>();
   /** In the order of opening. */
   readonly #timelines = new Map<OpenTimeline, LiveConversation>();
@@ -127,6 +129,13 @@ export class Views {
 
   closed(timeline: OpenTimeline): void {
     this.#timelines.delete(timeline);
+  }
+
+  /** Somebody looks at one value more, or less, of it. */
+  watch(conversation: object, by: 1 | -1): void {
+    const watched = (this.#watched.get(conversation) ?? 0) + by;
+    if (watched > 0) this.#watched.set(conversation, watched);
+    else this.#watched.delete(conversation);
   }
 
   isShown(page: { readonly conversationId: ConversationId; readonly span: Span }): boolean {
