@@ -12,7 +12,7 @@ export const LINK_WINDOW_BYTES: number = 16 * 1024 * 1024;
 export const LINK_QUEUE_BYTES_MAX: number = 256 * 1024 * 1024;
 
 export interface LinkEvents {
-  /** A slab arrived. It now belongs to the receiver, who may recycle it. */
+  /** A slab arrived. It now belongs to the receiver, who may recycle it. One given back is empty. */
   readonly slab: (slab: Slab) => void;
   /** Credits came back after `isWritable` had been false. */
   readonly writable: () => void;
@@ -28,6 +28,12 @@ export interface Link {
    * (up to LINK_QUEUE_BYTES_MAX), but the caller should hold back what it can refuse.
    */
   send(slab: Slab): void;
+  /**
+   * Takes over a slab whose contents nobody needs any more: where both sides share memory the other
+   * side may fill it again. Without it, a side that sends more than it gets makes buffers without end.
+   * An empty one is not sent around again: it is dropped.
+   */
+  giveBack(slab: Slab): void;
   readonly isWritable: boolean;
   /** Bytes sent and not yet consumed by the other side. */
   readonly bytesUnderWay: number;

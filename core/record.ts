@@ -55,13 +55,20 @@ export const RECORD = {
 
 export type RecordKind = (typeof RECORD)[keyof typeof RECORD];
 
-/** One transferable buffer with its views. Whoever holds it owns it; posting it gives it away. */
+/**
+ * One transferable buffer with its views. Whoever holds it owns it; posting it gives it away, and
+ * every view of it is empty from then on.
+ */
 export class Slab {
   readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
   readonly view: DataView;
   used: number;
+  /** Who still needs what is in it: its reader, and each payload that was kept. */
+  holds = 0;
+  /** Payloads were kept: it serves again elsewhere only, where posting it has emptied every view of it. */
+  isKept = false;
 
   constructor(buffer: ArrayBuffer) {
     this.buffer = buffer;
@@ -70,6 +77,16 @@ export class Slab {
     this.view = new DataView(buffer);
     this.used = Math.max(this.words[0] ?? 0, SLAB_START);
     invariant(this.used <= buffer.byteLength, 'slab.used-within', { used: this.used });
+  }
+
+  get isEmpty(): boolean {
+    return this.used === SLAB_START;
+  }
+
+  /** Nothing is in it any more. */
+  empty(): void {
+    this.used = SLAB_START;
+    this.words[0] = SLAB_START;
   }
 }
 
@@ -106,21 +123,40 @@ export const payloadAt = (slab: Slab, at: number): Uint8Array =>
     at + (slab.words[at >>> 2] ?? 0) - (slab.bytes[at + 7] ?? 0),
   );
 
-const kept = new WeakSet<Uint8Array>();
+const keptParts = new WeakMap<Uint8Array, Slab>();
 
 /**
- * The payload for a reader who keeps the slab, which then never serves again: it outlives the call,
- * and the header before it is the reader's to write over (`headroomOf`).
+ * The payload for a reader who needs it beyond the call. Its slab does not serve again before that
+ * reader says so (`lettingGo`); who never does leaves the slab to the garbage collector.
  */
 export function keptPayloadAt(slab: Slab, at: number): Uint8Array {
   const payload = payloadAt(slab, at);
-  kept.add(payload);
+  slab.holds++;
+  slab.isKept = true;
+  keptParts.set(payload, slab);
   return payload;
 }
 
-/** Bytes before these that belong to whoever holds them. */
-export function headroomOf(bytes: Uint8Array): number {
-  return kept.has(bytes) ? RECORD_HEADER_BYTES : 0;
+/**
+ * A kept payload with `before` bytes before it, which are the caller's to write: from now on this is
+ * what is kept, and the payload itself nobody else's. undefined = it is not kept, or there is no room.
+ */
+export function keptAround(payload: Uint8Array, before: number): Buffer | undefined {
+  const slab = keptParts.get(payload);
+  if (slab === undefined || before > RECORD_HEADER_BYTES) return undefined;
+  keptParts.delete(payload);
+  const { buffer, byteOffset, length } = payload;
+  const around = Buffer.from(buffer, byteOffset - before, before + length);
+  keptParts.set(around, slab);
+  return around;
+}
+
+/** Nobody needs this part any more. The slab, if that was the last of it. */
+export function lettingGo(part: Uint8Array): Slab | undefined {
+  const slab = keptParts.get(part);
+  if (slab === undefined) return undefined;
+  keptParts.delete(part);
+  return --slab.holds === 0 ? slab : undefined;
 }
 
 export interface RecordHeader {
@@ -137,8 +173,9 @@ export interface RecordHeader {
 
 /**
  * Packs records and ships the slab when it is full or when the loop's turn ends (`schedule` decides
- * when that is; it is called once per slab begun). Slabs received from the other side may be given
- * back by `recycle`, so that a steady flow allocates nothing.
+ * when that is; it is called once per slab begun). Slabs received from the other side serve again by
+ * `recycle`, and where there are more of them than this side sends they are given back, so that a
+ * steady flow allocates nothing.
  */
 export class SlabWriter {
   readonly #ship: (slab: Slab) => void;
@@ -197,10 +234,12 @@ export class SlabWriter {
     this.#ship(slab);
   }
 
-  recycle(slab: Slab): void {
-    if (slab.buffer.byteLength !== SLAB_BYTES || this.#free.length >= FREE_SLABS_MAX) return;
+  /** Takes a slab that nobody needs any more; false = there are enough. */
+  recycle(slab: Slab): boolean {
+    if (slab.buffer.byteLength !== SLAB_BYTES || this.#free.length >= FREE_SLABS_MAX) return false;
     slab.used = SLAB_START;
     this.#free.push(slab);
+    return true;
   }
 
   #room(length: number): Slab {

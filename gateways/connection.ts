@@ -22,6 +22,8 @@ export interface ConnectionHost {
   nowMs(): number;
   /** The empty batch of this turn. */
   root(format: Socket['format']): Batch;
+  /** A frame that was its alone has been sent. */
+  spent(frame: Buffer): void;
   /** It has something to flush when the turn ends. */
   dirty(connection: Connection): void;
   /** Performs an effect that is not a frame to this socket. */
@@ -42,6 +44,8 @@ export class Connection implements SocketEvents, Wakeable {
   readonly socket: Socket;
   readonly #host: ConnectionHost;
   #batch: Batch | undefined;
+  /** Replies to calls that are in the batch. */
+  #results: Buffer[] | undefined;
   #isOver = false;
   #isPerforming = false;
   #waitingForRoom: (() => void)[] = [];
@@ -117,6 +121,8 @@ export class Connection implements SocketEvents, Wakeable {
     if (batch === undefined) return;
     this.#batch = undefined;
     this.socket.send(batch);
+    for (const result of this.#results ?? []) this.#host.spent(result);
+    this.#results = undefined;
     if (this.#isOver) return;
     this.session.pressure(this.#bufferedBytes());
     this.perform();
@@ -184,8 +190,11 @@ export class Connection implements SocketEvents, Wakeable {
         return this.write(encodeFrame(format, effect.frame));
       case 'commit':
         return this.write(encodeCommit(format, effect));
-      case 'result':
-        return this.write(encodeResult(format, effect.id, effect.method, effect.response));
+      case 'result': {
+        const result = encodeResult(format, effect.id, effect.method, effect.response);
+        (this.#results ??= []).push(result);
+        return this.write(result);
+      }
       case 'close':
         this.flush();
         this.#end(effect.reason);
@@ -199,6 +208,7 @@ export class Connection implements SocketEvents, Wakeable {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#batch = undefined;
+    this.#results = undefined;
     this.#host.gone(this, reason);
     this.#giveRoom();
   }

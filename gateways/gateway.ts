@@ -213,6 +213,10 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     return (this.#roots[format] ??= Batch.root(format));
   }
 
+  spent(frame: Buffer): void {
+    this.#link.spent(frame);
+  }
+
   dirty(connection: Connection): void {
     this.#dirty.push(connection);
     this.#armFlush();

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { encodeId } from '../core/ids.ts';
 import type { ReceiptsPayload } from '../core/link-payload.ts';
-import { headroomOf } from '../core/record.ts';
+import { keptAround } from '../core/record.ts';
 
 /** A row frame's parts, as both encodings need them. */
 export interface RowFrameParts {
@@ -167,16 +167,14 @@ export function resultFrameProto(id: number, response: Uint8Array): Buffer {
   const idLength = id === 0 ? 0 : 1 + varintBytes(id);
   const inFrame = idLength + 1 + varintBytes(inResult) + inResult;
   const size = varintBytes(inFrame) + inFrame;
-  const isInPlace = size - length <= headroomOf(response);
-  const out = isInPlace
-    ? Buffer.from(response.buffer, response.byteOffset + length - size, size)
-    : Buffer.allocUnsafe(size);
+  const around = keptAround(response, size - length);
+  const out = around ?? Buffer.allocUnsafe(size);
   let at = writeVarint(out, 0, inFrame);
   at = writeNumber(out, at, 1, id);
   at = writeTag(out, at, 4, inResult);
   if (length === 0) return out;
   at = writeTag(out, at, 1, length);
-  if (!isInPlace) out.set(response, at);
+  if (around === undefined) out.set(response, at);
   return out;
 }
 

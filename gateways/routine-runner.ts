@@ -4,6 +4,7 @@
  */
 import { BoundedQueue } from '../core/bounded-queue.ts';
 import { ParleyError, toParleyError } from '../core/errors.ts';
+import { PassingMap } from '../core/passing-map.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/observe.ts';
 import type { KnownUsers } from './known-users.ts';
@@ -61,7 +62,7 @@ export class RoutineRunner {
   readonly #options: RoutineRunnerOptions;
   readonly #waiting = new BoundedQueue<Started>(WAITING_MAX);
   readonly #authRate: RequestRate;
-  readonly #lanes = new Map<string, CallerLane>();
+  readonly #lanes = new PassingMap<string, CallerLane>();
   #running = 0;
 
   constructor(options: RoutineRunnerOptions) {

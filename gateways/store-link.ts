@@ -13,6 +13,7 @@ import { ParleyError, type Reason } from '../core/errors.ts';
 import { decodeError } from '../core/link-payload.ts';
 import type { Link } from '../core/link.ts';
 import type { Logger, Metered, MetricSample } from '../core/observe.ts';
+import { PassingMap } from '../core/passing-map.ts';
 import { QUERY_HEADER_BYTES } from '../core/query.ts';
 import {
   countAt,
@@ -20,11 +21,11 @@ import {
   flagsAt,
   keptPayloadAt,
   kindAt,
+  lettingGo,
   payloadAt,
   positionAt,
   RECORD,
   requestAt,
-  SLAB_BYTES,
   SlabWriter,
   type RecordHeader,
   type RecordKind,
@@ -86,7 +87,7 @@ const PASSING: ReadonlySet<Reason> = new Set<Reason>([
 
 export class StoreLink implements Metered {
   readonly #options: StoreLinkOptions;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new PassingMap<number, Pending>();
   #link: Link | undefined;
   #writer: SlabWriter;
   #lastRequest = 0;
@@ -97,8 +98,6 @@ export class StoreLink implements Metered {
   #isStopped = false;
   #retries = 0;
   #unknownOutcomes = 0;
-  /** Somebody holds a part of the slab that is being read. */
-  #isSlabKept = false;
   readonly #each = (at: number, slab: Slab): void => this.#record(at, slab);
 
   constructor(options: StoreLinkOptions) {
@@ -263,10 +262,17 @@ export class StoreLink implements Metered {
   // ---- what comes back
 
   #received(slab: Slab): void {
-    this.#isSlabKept = slab.buffer.byteLength !== SLAB_BYTES;
+    slab.holds++;
     eachRecord(slab, this.#each);
-    if (!this.#isSlabKept) this.#writer.recycle(slab);
+    if (--slab.holds === 0 && (slab.isKept || !this.#writer.recycle(slab)))
+      this.#link?.giveBack(slab);
     this.#options.slabDone();
+  }
+
+  /** What was made of an answer's bytes has been copied away: its slab may serve again. */
+  spent(part: Uint8Array): void {
+    const slab = lettingGo(part);
+    if (slab !== undefined) this.#link?.giveBack(slab);
   }
 
   #record(at: number, slab: Slab): void {
@@ -283,9 +289,7 @@ export class StoreLink implements Metered {
   /** The payload, for as long as anybody wants it. */
   #keep(at: number, slab: Slab): Uint8Array {
     const payload = payloadAt(slab, at);
-    if (payload.length < SLAB_KEEPING_BYTES && !this.#isSlabKept) return payload.slice();
-    this.#isSlabKept = true;
-    return keptPayloadAt(slab, at);
+    return payload.length < SLAB_KEEPING_BYTES ? payload.slice() : keptPayloadAt(slab, at);
   }
 
   #refused(pending: Pending, error: ParleyError): void {

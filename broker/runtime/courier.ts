@@ -10,6 +10,7 @@ import { sameBytes } from '../../core/bytes.ts';
 import { COMMAND_KIND, NO_ID, commandKey } from '../../core/command.ts';
 import { encodeCommand } from '../../core/command-codec.ts';
 import { invariant } from '../../core/invariant.ts';
+import { PassingMap } from '../../core/passing-map.ts';
 import type { Answerer } from './answers.ts';
 import type { JournalMembership } from './journal.ts';
 
@@ -54,7 +55,7 @@ export class Courier implements Answerer {
   readonly #options: CourierOptions;
   readonly #routes: Route[];
   readonly #cursors: Float64Array;
-  readonly #asked = new Map<number, { readonly route: Route; readonly errand: Errand }>();
+  readonly #asked = new PassingMap<number, { readonly route: Route; readonly errand: Errand }>();
   #request = 0;
   #isActive = false;
   /** The journal was walked: nothing that is owed is missing from the queues. */

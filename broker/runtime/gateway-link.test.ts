@@ -23,6 +23,7 @@ class StalledLink implements Link {
     this.largest = Math.max(this.largest, this.bytesUnderWay);
     eachRecord(slab, (at) => this.kinds.push(kindAt(slab, at)));
   }
+  giveBack(): void {}
   close(): void {}
 }
 

@@ -123,7 +123,7 @@ export class GatewayLink implements Outlet, Answerer {
   #arrived(slab: Slab): void {
     if (this.#isClosed) return;
     eachRecord(slab, this.#each);
-    this.out.recycle(slab);
+    if (!this.out.recycle(slab)) this.#parts.link.giveBack(slab);
   }
 
   #record(at: number, slab: Slab): void {

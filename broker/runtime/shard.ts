@@ -10,6 +10,7 @@ import { readU53, viewOf } from '../../core/bytes.ts';
 import { COMMAND_KIND, commandKey, commandKind, stampCommand } from '../../core/command.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { invariant } from '../../core/invariant.ts';
+import { PassingMap } from '../../core/passing-map.ts';
 import type { Logger } from '../../core/observe.ts';
 import type { AccountMachine } from '../account/contract.ts';
 import type { ConversationMachine } from '../conversation/contract.ts';
@@ -74,7 +75,7 @@ export class Shard implements ShardLogEvents {
   #reign = 0;
   /** The read round that joins whoever asks in this turn; then those that wait for an index. */
   #round: { readonly context: number; readonly reads: Read[] } | undefined;
-  readonly #rounds = new Map<number, Read[]>();
+  readonly #rounds = new PassingMap<number, Read[]>();
   #waiting: { readonly index: number; readonly reads: Read[] }[] = [];
   #contexts = 0;
 

@@ -14,9 +14,9 @@ export interface Asked {
   readonly caller: Caller;
 }
 
-/** What a read hands back before it is encoded. */
+/** What a read hands back before it is encoded; a page that is written by hand encodes itself. */
 export interface Read<T> {
-  readonly response: Sparse<T>;
+  readonly response: Sparse<T> | (() => Uint8Array);
   readonly index: number;
 }
 

@@ -55,7 +55,7 @@ export async function listMessages(
   const { raw, head, first, index } = readable;
   // Protobuf of parts one behind the other is protobuf of the whole: field 1 is `messages`.
   const rest = listResponses.encode({ asOf: head, first, head, samples });
-  return { response: encodeMessages(MESSAGES_FIELD, raw, rows, rest), index };
+  return { response: () => encodeMessages(MESSAGES_FIELD, raw, rows, rest), index };
 }
 
 async function page(

@@ -44,7 +44,14 @@ for (let i = 0; i < 256; i++) {
   HEX[i] = digits.charCodeAt(0) | (digits.charCodeAt(1) << 8);
 }
 
-/** `repeated Message` under the given field number, one behind the other, then `rest`. */
+/** Most pages fit; a larger one gets a buffer of its own. */
+const SCRATCH_BYTES = 512 * 1024;
+const SCRATCH = new Uint8Array(SCRATCH_BYTES);
+
+/**
+ * `repeated Message` under the given field number, one behind the other, then `rest`. The bytes are
+ * valid until the next call: a buffer for each page was most of what the collector had to free.
+ */
 export function encodeMessages(
   field: number,
   conversation: Uint8Array,
@@ -68,7 +75,7 @@ class PageWriter {
   #at = 0;
 
   constructor(size: number) {
-    this.#out = new Uint8Array(size);
+    this.#out = size <= SCRATCH_BYTES ? SCRATCH : new Uint8Array(size);
   }
 
   finish(): Uint8Array {

@@ -23,8 +23,8 @@ import { listMessages, listReceipts, listRows } from './message-reads.ts';
 import { catchUp, changed, directory, syncConversation } from './sync-reads.ts';
 
 export interface QueryResult {
-  /** The response, in protobuf. */
-  readonly response: Uint8Array;
+  /** The response in protobuf: valid until the next is made. */
+  readonly encode: () => Uint8Array;
   /** Shard index it was read at; 0 = of no single shard. */
   readonly index: number;
 }
@@ -54,15 +54,15 @@ export function queryHandlerOf(reads: StoreReads, log: Logger): QueryHandler {
   const service = new QueryService(reads);
   return {
     query: ({ method: number, caller, device, request }, reply) => {
-      service.answer(number, { user: caller, device }, request).then(
-        ({ response, index }) => reply.result(response, index),
-        (thrown: unknown) => {
+      service
+        .answer(number, { user: caller, device }, request)
+        .then(({ encode, index }) => reply.result(encode(), index))
+        .catch((thrown: unknown) => {
           const error = toParleyError(thrown);
           if (error.reason === 'INVARIANT')
             log.error('a query failed', { method: number, cause: String(error.cause) });
           reply.error(error);
-        },
-      );
+        });
     },
   };
 }
@@ -129,7 +129,8 @@ function method<Req extends ProtoMessage, Res extends ProtoMessage>(
   const responses = codecOf(responseType);
   return async (asked, bytes) => {
     const { response, index } = await work(asked, decode(requests, bytes));
-    return { response: responses.encode(response), index };
+    const encode = typeof response === 'function' ? response : () => responses.encode(response);
+    return { encode, index };
   };
 }
 

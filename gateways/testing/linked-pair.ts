@@ -1,7 +1,7 @@
 /** For tests: two ends of a Link inside one thread. Slabs arrive in a later turn, in order. */
 import type { ParleyError } from '../../core/errors.ts';
 import type { Link, LinkEvents } from '../../core/link.ts';
-import type { Slab } from '../../core/record.ts';
+import { Slab } from '../../core/record.ts';
 
 class End implements Link {
   other: End | undefined;
@@ -25,6 +25,12 @@ class End implements Link {
   send(slab: Slab): void {
     const { other } = this;
     if (!this.#isClosed) setImmediate(() => other?.arrive(slab));
+  }
+
+  giveBack(slab: Slab): void {
+    if (slab.isEmpty) return;
+    slab.empty();
+    this.send(new Slab(structuredClone(slab.buffer, { transfer: [slab.buffer] })));
   }
 
   arrive(slab: Slab): void {

@@ -22,7 +22,7 @@ export interface Socket {
   readonly address: string;
   /** Bytes that were sent and have not left this process. */
   readonly bufferedBytes: number;
-  /** Takes the batch; after `close` it is dropped. */
+  /** Copies what is in the batch, which serves again when this returns; after `close` it is dropped. */
   send(batch: Batch): void;
   /** Ends it behind what was sent. Idempotent. */
   close(code: number, reason: string): void;

@@ -104,6 +104,9 @@ class GrpcLink implements Link {
     if (overrun !== undefined) this.close(overrun);
   }
 
+  /** Memory is not shared with the other side: it is left to the garbage collector. */
+  giveBack(): void {}
+
   close(reason?: ParleyError): void {
     if (this.#isClosed) return;
     const detail = reason === undefined ? new Uint8Array(0) : encodeError(reason);

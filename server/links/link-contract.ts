@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ParleyError } from '../../core/errors.ts';
 import { LINK_QUEUE_BYTES_MAX, LINK_WINDOW_BYTES, type Link } from '../../core/link.ts';
-import { RECORD, Slab, SlabWriter, eachRecord, payloadAt, requestAt } from '../../core/record.ts';
+import {
+  RECORD,
+  SLAB_BYTES,
+  Slab,
+  SlabWriter,
+  eachRecord,
+  payloadAt,
+  requestAt,
+} from '../../core/record.ts';
 
 export interface LinkPair {
   readonly a: Link;
@@ -11,7 +19,7 @@ export interface LinkPair {
   close(): Promise<void>;
 }
 
-export function suite(name: string, make: () => Promise<LinkPair>): void {
+export function suite(name: string, sharesMemory: boolean, make: () => Promise<LinkPair>): void {
   describe(name, () => {
     it('carries slabs whole and in order, both ways', async () => {
       const pair = await make();
@@ -69,6 +77,38 @@ export function suite(name: string, make: () => Promise<LinkPair>): void {
       pair.b.listen(listener({}));
       await writable;
       assert.equal(pair.a.isWritable, true);
+      await pair.close();
+    });
+
+    it('what is given back comes to the other side empty or not at all, and never comes round again', async () => {
+      const pair = await make();
+      const back: Slab[] = [];
+      const again: Slab[] = [];
+      pair.a.listen(
+        listener({
+          slab: (slab) => {
+            back.push(slab);
+            pair.a.giveBack(slab);
+          },
+        }),
+      );
+      await new Promise<void>((done) => {
+        let arrived = 0;
+        pair.b.listen(
+          listener({
+            slab: (slab) => {
+              if (slab.isEmpty) again.push(slab);
+              else pair.b.giveBack(slab);
+              if (++arrived === 20) done();
+            },
+          }),
+        );
+        for (let i = 0; i < 20; i++) pair.a.send(filled(SLAB_BYTES));
+      });
+      await new Promise((done) => setTimeout(done, 20));
+      assert.ok(back.every((slab) => slab.isEmpty && slab.buffer.byteLength === SLAB_BYTES));
+      assert.equal(again.length, 0);
+      assert.equal(back.length, sharesMemory ? 16 : 0, 'eight at once');
       await pair.close();
     });
 

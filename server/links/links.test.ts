@@ -7,7 +7,7 @@ import { GRPC_LINK_OPTIONS, dialLink, serveLinks } from './grpc-link.ts';
 import { suite } from './link-contract.ts';
 import { MessagePortLink } from './message-port-link.ts';
 
-suite('MessagePortLink', async () => {
+suite('MessagePortLink', true, async () => {
   const { port1, port2 } = new MessageChannel();
   const a = new MessagePortLink(port1);
   const b = new MessagePortLink(port2);
@@ -35,7 +35,7 @@ describe('GrpcLink', () => {
     assert.ok(port > 0);
   });
   after(() => server.forceShutdown());
-  suite('between processes', async () => {
+  suite('between processes', false, async () => {
     const arrived = new Promise<Link>((done) => accepted.push(done));
     const a = dialLink(`127.0.0.1:${port}`, credentials.createInsecure());
     const b = await arrived;

@@ -1,20 +1,24 @@
 /**
  * Link between two threads of one process: slabs are transferred, not copied. A number on the port
- * is a credit; a Uint8Array or null is the close reason.
+ * is a credit, an array of buffers are slabs given back; a Uint8Array or null is the close reason.
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { ParleyError } from '../../core/errors.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { Link, LinkEvents } from '../../core/link.ts';
 import { decodeError, encodeError } from '../../core/link-payload.ts';
-import { Slab } from '../../core/record.ts';
+import { SLAB_BYTES, Slab } from '../../core/record.ts';
 import { CreditWindow } from './credit-window.ts';
 
-type Carried = ArrayBuffer | number | Uint8Array | null;
+type Carried = ArrayBuffer | ArrayBuffer[] | number | Uint8Array | null;
+
+/** A message costs more than what it carries. */
+const GIVEN_BACK_AT_ONCE = 8;
 
 export class MessagePortLink implements Link {
   readonly #port: MessagePort;
   readonly #window = new CreditWindow();
+  #spent: ArrayBuffer[] = [];
   #events: LinkEvents | undefined;
   #isClosed = false;
 
@@ -46,6 +50,16 @@ export class MessagePortLink implements Link {
     if (overrun !== undefined) this.close(overrun);
   }
 
+  giveBack(slab: Slab): void {
+    if (this.#isClosed || slab.isEmpty || slab.buffer.byteLength !== SLAB_BYTES) return;
+    slab.empty();
+    this.#spent.push(slab.buffer);
+    if (this.#spent.length < GIVEN_BACK_AT_ONCE) return;
+    const spent = this.#spent;
+    this.#spent = [];
+    this.#port.postMessage(spent, spent);
+  }
+
   close(reason?: ParleyError): void {
     if (this.#isClosed) return;
     this.#port.postMessage(reason === undefined ? null : encodeError(reason));
@@ -62,6 +76,10 @@ export class MessagePortLink implements Link {
     if (carried === null || carried instanceof Uint8Array) {
       this.#ended(carried === null ? undefined : decodeError(carried));
       this.#port.close();
+      return;
+    }
+    if (Array.isArray(carried)) {
+      for (const buffer of carried) events.slab(new Slab(buffer));
       return;
     }
     const slab = new Slab(carried);

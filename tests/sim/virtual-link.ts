@@ -77,6 +77,12 @@ export class VirtualLink implements Link {
     other.#scope.at(atMs, () => other.#arrive(new Slab(buffer), this, size));
   }
 
+  giveBack(slab: Slab): void {
+    if (slab.isEmpty) return;
+    slab.empty();
+    this.send(slab);
+  }
+
   close(reason?: ParleyError): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -1,7 +1,7 @@
 import type { Timers } from '../../../core/clock.ts';
 import type { ParleyError } from '../../../core/errors.ts';
 import type { Link, LinkEvents } from '../../../core/link.ts';
-import type { Slab } from '../../../core/record.ts';
+import { Slab } from '../../../core/record.ts';
 
 /** One end of a Link in memory. What is sent arrives in a later turn. */
 export class MemoryLink implements Link {
@@ -35,6 +35,11 @@ export class MemoryLink implements Link {
   }
   send(slab: Slab): void {
     this.#time.soon(() => this.#peer?.arrived(slab));
+  }
+  giveBack(slab: Slab): void {
+    if (slab.isEmpty) return;
+    slab.empty();
+    this.send(new Slab(structuredClone(slab.buffer, { transfer: [slab.buffer] })));
   }
   writable(): void {
     this.isStalled = false;
