@@ -29,18 +29,25 @@ function sequences(gateway: TestGateway): number[] {
   return gateway.of(RECORD.row).map((record) => new RowView(rowOfRecord(record).row).sequence);
 }
 
+const ALL_THREE = [
+  [11, ANA],
+  [12, BO],
+  [13, CEM],
+] as const;
+
+/** Of Ana, Bo and Cem. */
+function makeGroup(gateway: TestGateway): Uint8Array {
+  const requestId = idOf(1, 6);
+  gateway.command(createGroup(requestId, [BO, CEM]));
+  return groupConversationRaw(ANA, requestId);
+}
+
 describe('what a store tells its gateways', () => {
   it('who is removed hears the end and gets neither that row nor a later one (R008, CONTRACT 49)', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
-    gateway.routes([
-      [11, ANA],
-      [12, BO],
-      [13, CEM],
-    ]);
-    const requestId = idOf(1, 6);
-    const conversation = groupConversationRaw(ANA, requestId);
-    gateway.command(createGroup(requestId, [BO, CEM]));
+    gateway.routes(ALL_THREE);
+    const conversation = makeGroup(gateway);
     await node.time.settle();
     gateway.got.length = 0;
     gateway.command(removeMember(conversation, CEM));
@@ -96,11 +103,7 @@ describe('what a store tells its gateways', () => {
   it('typing goes to the other members and into no log (CONTRACT 51)', async () => {
     const node = await TestNode.started();
     const gateway = node.gateway();
-    gateway.routes([
-      [11, ANA],
-      [12, BO],
-      [13, CEM],
-    ]);
+    gateway.routes(ALL_THREE);
     gateway.command(hello(1));
     await node.time.settle();
     const before = node.store.loop.frames;
@@ -149,9 +152,7 @@ describe('what a store tells its gateways', () => {
       [11, ANA],
       [12, BO],
     ]);
-    const requestId = idOf(1, 6);
-    const conversation = groupConversationRaw(ANA, requestId);
-    gateway.command(createGroup(requestId, [BO, CEM]));
+    const conversation = makeGroup(gateway);
     gateway.command(hello(1, { to: conversation }));
     await node.time.settle();
     gateway.command(markCommand(conversation, BO, { delivered: 2 }));
@@ -170,14 +171,8 @@ describe('what a store tells its gateways', () => {
   it('large groups are marked for heads, and who is mentioned gets the conversation first (R185)', async () => {
     const node = await TestNode.started({ limits: { groupHeadsMembersMin: 3 } });
     const gateway = node.gateway();
-    gateway.routes([
-      [11, ANA],
-      [12, BO],
-      [13, CEM],
-    ]);
-    const requestId = idOf(1, 6);
-    const conversation = groupConversationRaw(ANA, requestId);
-    gateway.command(createGroup(requestId, [BO, CEM]));
+    gateway.routes(ALL_THREE);
+    const conversation = makeGroup(gateway);
     gateway.command(hello(1, { to: conversation }));
     await node.time.settle();
     assert.ok(gateway.of(RECORD.row).every(({ flags }) => flags === 1));

@@ -18,6 +18,16 @@ describe('session: resume', () => {
   const changed = (index: number): object => ({
     shards: [{ shard, askedAtIndex: index, changed: CONVERSATION, changeTimeMs: [9] }],
   });
+  /** A session that asks for the rows of a changed conversation above its cursor. */
+  const catchingUp = (): ScriptedSession => {
+    const script = new ScriptedSession();
+    const cursors = [{ conversationId: ID, epoch: SCRIPT_EPOCH, sequence: 2 }];
+    script.live({ resume: { syncToken: script.resumeToken(), cursors } });
+    script.running[0]?.answer(directory([CONVERSATION]));
+    script.running[0]?.answer(changed(40));
+    script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
+    return script;
+  };
 
   it('asks the directory, then the shards, then the first views; ends with a token that covers both feed and answer', () => {
     const script = new ScriptedSession();
@@ -42,12 +52,7 @@ describe('session: resume', () => {
     assert.equal(token?.position.accountSequence, 4);
   });
   it('holds back live rows of a cursor’s conversation until the missing ones have gone out', () => {
-    const script = new ScriptedSession();
-    const cursors = [{ conversationId: ID, epoch: SCRIPT_EPOCH, sequence: 2 }];
-    script.live({ resume: { syncToken: script.resumeToken(), cursors } });
-    script.running[0]?.answer(directory([CONVERSATION]));
-    script.running[0]?.answer(changed(40));
-    script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
+    const script = catchingUp();
     assert.equal(
       script.do((session) => session.deliver(rowEvent({ conversationId: ID, sequence: 5 }))),
       'none',
@@ -77,12 +82,7 @@ describe('session: resume', () => {
     );
   });
   it('says a gap where too much is missing', () => {
-    const script = new ScriptedSession();
-    const cursors = [{ conversationId: ID, epoch: SCRIPT_EPOCH, sequence: 2 }];
-    script.live({ resume: { syncToken: script.resumeToken(), cursors } });
-    script.running[0]?.answer(directory([CONVERSATION]));
-    script.running[0]?.answer(changed(40));
-    script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
+    const script = catchingUp();
     script.running[0]?.answer({ rows: [], head: 900, epoch: SCRIPT_EPOCH, gapFrom: 3 });
     assert.deepEqual(script.frames.at(-2), {
       gap: {

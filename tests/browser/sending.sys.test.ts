@@ -144,7 +144,7 @@ describe('sending in a browser', () => {
       const page = await ana.desk.context.newPage();
       await page.goto(`/${await ana.page.evaluate(() => location.hash)}`);
       await composer(page).fill(text);
-      await page.waitForTimeout(600);
+      await page.waitForTimeout(1_200);
       await crashAtEnter(page, delayMs);
       const next = await ana.desk.context.newPage();
       await next.goto(`/${await ana.page.evaluate(() => location.hash)}`);

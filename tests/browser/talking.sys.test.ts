@@ -120,7 +120,7 @@ describe('talking in a browser', () => {
   });
 
   it('a draft survives a reload', async () => {
-    await ana.page.waitForTimeout(600);
+    await ana.page.waitForTimeout(1_200);
     await ana.page.reload();
     await ready(ana.page);
     await ana.page.waitForFunction(

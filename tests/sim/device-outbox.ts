@@ -28,7 +28,7 @@ const RETRY_MS = 60;
 const IN_FLIGHT_MAX = 16;
 
 /** Refusals that the random talk of a world may earn. */
-const EXPECTED: ReadonlySet<string> = new Set([
+export const EARNED_REFUSALS: ReadonlySet<string> = new Set([
   'NOT_A_MEMBER',
   'ROLE_REQUIRED',
   'CONVERSATION_UNKNOWN',
@@ -164,7 +164,7 @@ export class DeviceOutbox {
     this.#pending.splice(this.#pending.indexOf(send), 1);
     const { world } = this.#parts;
     world.events.push({ is: 'refused', at: world.nowMs(), op: send.op, reason });
-    if (!EXPECTED.has(reason)) world.broken(`${send.op} was refused with ${reason}`);
+    if (!EARNED_REFUSALS.has(reason)) world.broken(`${send.op} was refused with ${reason}`);
     send.done?.(undefined);
     this.#pump(send.to);
   }

@@ -5,7 +5,7 @@
  */
 import type { DeviceCalls } from './device-calls.ts';
 import type { DeviceLine, DeviceParts, DeviceWorld } from './device-world.ts';
-import { contentDigest, count, list, object, text, texts, type Json } from './wire.ts';
+import { contentDigest, count, list, object, seenOf, text, texts, type Json } from './wire.ts';
 
 export interface KnownRow {
   readonly clientMessageId: string;
@@ -248,12 +248,7 @@ export class KnownConversations {
       user: this.#parts.userId,
       conversation: c.id,
       epoch: c.epoch,
-      sequence: count(row['sequence']),
-      clientMessageId: text(row['clientMessageId']),
-      outbox: text(row['outboxId']),
-      clientSeq: count(row['clientSeq']),
-      content: contentDigest(row['body']),
-      timeMs: count(row['timeMs']),
+      ...seenOf(row),
     });
   }
 

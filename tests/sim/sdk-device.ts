@@ -18,7 +18,7 @@ import type { Chance } from './chance.ts';
 import { DeviceStorage } from './device-storage.ts';
 import type { DeviceSocketEvents, VirtualSocket } from './virtual-socket.ts';
 import type { Scope } from './virtual-time.ts';
-import { contentDigest, count, list, object, text, texts, type Json } from './wire.ts';
+import { contentDigest, count, list, object, seenOf, text, texts, type Json } from './wire.ts';
 
 export interface SdkWorld {
   nowMs(): number;
@@ -335,12 +335,7 @@ export class SdkDevice {
           from: 'push',
           conversation: text(item['conversationId']),
           epoch: count(item['epoch']),
-          sequence: count(row['sequence']),
-          clientMessageId: text(row['clientMessageId']),
-          outbox: text(row['outboxId']),
-          clientSeq: count(row['clientSeq']),
-          content: contentDigest(row['body']),
-          timeMs: count(row['timeMs']),
+          ...seenOf(row),
         });
     for (const item of list(object(frame['heads'])['items'])) jumped(text(item['conversationId']));
     for (const item of list(object(frame['conversations'])['items']))

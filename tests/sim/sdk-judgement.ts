@@ -1,21 +1,13 @@
 /** Judges what the SDK shows its user at the very end against the truth. */
 import type { Client, Row, Timeline } from '@parley/sdk';
+import { EARNED_REFUSALS } from './device-outbox.ts';
 import { mayHaveSeen, messagesOf, unreadOf, type TrueConversation } from './final-log.ts';
 import type { SdkDevice } from './sdk-device.ts';
 
 const PAGES_MAX = 100;
 const PAUSE_MS = 50;
-/** Refusals that the random talk of a world may earn. */
-const EXPECTED: ReadonlySet<string> = new Set([
-  'COMMIT_UNKNOWN',
-  'NOT_A_MEMBER',
-  'ROLE_REQUIRED',
-  'CONVERSATION_UNKNOWN',
-  'CONVERSATION_CLOSED',
-  'TARGET_DELETED',
-  'MESSAGE_UNKNOWN',
-  'EDIT_WINDOW_PASSED',
-]);
+/** An outbox that gave up says so. */
+const EXPECTED: ReadonlySet<string> = new Set([...EARNED_REFUSALS, 'COMMIT_UNKNOWN']);
 
 /** Everything a client shows, row by row. Needs time to pass. */
 export async function shownBy(

@@ -1,5 +1,6 @@
 /** Reading JSON frames without trusting their shape. */
 import { createHash } from 'node:crypto';
+import type { Seen } from '../checker/history.ts';
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -42,4 +43,18 @@ export function contentDigest(body: unknown): string {
   }
   if ('delete' in content) return digest('delete');
   return '';
+}
+
+/** What a reader sees of a row, as histories have it. */
+export function seenOf(
+  row: Json,
+): Pick<Seen, 'sequence' | 'clientMessageId' | 'outbox' | 'clientSeq' | 'content' | 'timeMs'> {
+  return {
+    sequence: count(row['sequence']),
+    clientMessageId: text(row['clientMessageId']),
+    outbox: text(row['outboxId']),
+    clientSeq: count(row['clientSeq']),
+    content: contentDigest(row['body']),
+    timeMs: count(row['timeMs']),
+  };
 }

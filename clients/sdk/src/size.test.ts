@@ -9,6 +9,7 @@ import { describe, it } from 'mocha';
 import { rolldown } from 'rolldown';
 import { memoryStore } from './stores/memory.ts';
 import { ANA, userId, World } from '../test/world.ts';
+import { methodsOf } from '../test/store-methods.ts';
 
 const SRC = fileURLToPath(new URL('../../src/', import.meta.url));
 /** A compiled test runs in dist-test/src. */
@@ -123,15 +124,9 @@ function collectGarbage(): void {
 }
 
 function forgetful(): ReturnType<typeof memoryStore> {
-  const store = memoryStore();
   return {
-    open: () => store.open(),
-    close: () => store.close(),
-    claim: () => store.claim(),
-    wipe: (database) => store.wipe(database),
-    readOwn: (table, range) => store.readOwn(table, range),
+    ...methodsOf(memoryStore()),
     readCache: async () => [],
-    writeOwn: (puts, fence) => store.writeOwn(puts, fence),
     writeCache: async () => undefined,
   };
 }

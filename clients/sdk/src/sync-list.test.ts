@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { memoryStore } from './stores/memory.ts';
 import { ANA, BO, texts, World } from '../test/world.ts';
+import { methodsOf } from '../test/store-methods.ts';
 
 describe('reading the whole list', () => {
   it('what is pushed while the list is read is not taken away by it, though it is not in it (S7)', async () => {
@@ -22,7 +23,7 @@ describe('reading the whole list', () => {
     const inner = memoryStore();
     // Storage so slow that both are waiting when it answers.
     const slow = {
-      ...bound(inner),
+      ...methodsOf(inner),
       readCache: async (...a: Parameters<typeof inner.readCache>) => {
         for (let i = 0; i < 50; i++) await Promise.resolve();
         return inner.readCache(...a);
@@ -112,16 +113,3 @@ describe('reading the whole list', () => {
     assert.equal(ana.client.conversations({ filter: 'all' }).get().total, 0);
   });
 });
-
-function bound(store: ReturnType<typeof memoryStore>): ReturnType<typeof memoryStore> {
-  return {
-    open: () => store.open(),
-    close: () => store.close(),
-    claim: () => store.claim(),
-    wipe: (database) => store.wipe(database),
-    readOwn: (table, range) => store.readOwn(table, range),
-    readCache: (table, range) => store.readCache(table, range),
-    writeOwn: (puts, fence) => store.writeOwn(puts, fence),
-    writeCache: (puts, fence) => store.writeCache(puts, fence),
-  };
-}

@@ -5,6 +5,7 @@ import { memoryStore } from './stores/memory.ts';
 import { under } from './stores/store-port.ts';
 import type { LogRecord } from './conversation-log.ts';
 import { ANA, BO, CY, messages, say, texts, World } from '../test/world.ts';
+import { methodsOf } from '../test/store-methods.ts';
 
 describe('sync', () => {
   it('a first start lists the conversations, a later one resumes and asks for nothing whole', async () => {
@@ -47,7 +48,7 @@ describe('sync', () => {
     const inner = memoryStore();
     const seen: { token: string; head: number }[] = [];
     const store = {
-      ...bound(inner),
+      ...methodsOf(inner),
       writeCache: async (...args: Parameters<typeof inner.writeCache>) => {
         await inner.writeCache(...args);
         const [token] = await inner.readCache('meta', under('token'));
@@ -249,16 +250,3 @@ describe('sync', () => {
     assert.deepEqual(texts(timeline), ['first', 'last']);
   });
 });
-
-function bound(store: ReturnType<typeof memoryStore>): ReturnType<typeof memoryStore> {
-  return {
-    open: () => store.open(),
-    close: () => store.close(),
-    claim: () => store.claim(),
-    wipe: (database) => store.wipe(database),
-    readOwn: (table, range) => store.readOwn(table, range),
-    readCache: (table, range) => store.readCache(table, range),
-    writeOwn: (puts, fence) => store.writeOwn(puts, fence),
-    writeCache: (puts, fence) => store.writeCache(puts, fence),
-  };
-}

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import type { MessageRow, Row } from '@parley/sdk';
 import { describe, it } from 'mocha';
-import { type Item, type ItemOptions, itemsOf, RUN_GAP_MS } from './items.ts';
+import {
+  type Item,
+  type ItemOptions,
+  isOnDevice,
+  itemsOf,
+  pendingStatesOf,
+  RUN_GAP_MS,
+} from './items.ts';
 
 const HOUR = 3_600_000;
 const NOON = Date.UTC(2026, 4, 12, 12);
@@ -28,8 +35,7 @@ function pending(key: string, timeMs: number): MessageRow {
 
 function options(over: Partial<ItemOptions> = {}): ItemOptions {
   return {
-    showTide: false,
-    pendingCount: 0,
+    tide: 0,
     dayKeyOf: (timeMs) => new Date(timeMs).toISOString().slice(0, 10),
     decided: new Map(),
     ...over,
@@ -91,15 +97,26 @@ describe('timeline items', () => {
 
   it('the tide mark stands before the first row that is on this device only', () => {
     const rows = [message({ key: 'a', sequence: 1 }), pending('p', NOON), pending('q', NOON)];
-    const items = itemsOf(rows, options({ showTide: true, pendingCount: 2 }));
+    const items = itemsOf(rows, options({ tide: 2 }));
     assert.equal(shape(items), 'day a^$ tide2 p^ q$');
+  });
+
+  it('what is being written is not on this device yet, and a reload may lose it to the draft', () => {
+    const saving = { is: 'SENDING', step: 'saving' } as const;
+    assert.equal(isOnDevice(saving), false);
+    assert.ok(isOnDevice({ is: 'SENDING', step: 'queued' }));
+    assert.ok(isOnDevice({ is: 'FAILED', reason: 'BLOCKED', retryable: false }));
+    const own = pending('p', NOON);
+    const state = { get: () => saving, subscribe: () => () => undefined };
+    const rows = [message({ key: 'a', sequence: 1, state }), { ...own, state }] as Row[];
+    assert.deepEqual(pendingStatesOf(rows), [state]);
   });
 
   it('the tide mark ends no run: rows keep their height when it comes and goes (S3)', () => {
     const mine = message({ key: 'a', sequence: 1, sender: 'usr_me', mine: true });
     const rows = [mine, pending('p', NOON)];
     assert.equal(shape(itemsOf(rows, options())), 'day a^ p$');
-    const tide = options({ showTide: true, pendingCount: 1 });
+    const tide = options({ tide: 1 });
     assert.equal(shape(itemsOf(rows, tide)), 'day a^ tide1 p$');
   });
 

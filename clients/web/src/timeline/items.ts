@@ -2,7 +2,7 @@
  * From rows to what stands in the column: watermarks (day, new, tide) between rows, and runs: rows
  * of one speaker, one day, less than five minutes apart share a spine (CLIENT §2, §3). Pure.
  */
-import type { MessageRow, Row } from '@parley/sdk';
+import type { MessageRow, Row, SendState, Store } from '@parley/sdk';
 
 export type Item =
   | { readonly is: 'day'; readonly key: string; readonly timeMs: number }
@@ -19,8 +19,8 @@ export interface Run {
 export interface ItemOptions {
   /** Sequence under the unread line; absent = no line. */
   readonly newFrom?: number | undefined;
-  readonly showTide: boolean;
-  readonly pendingCount: number;
+  /** How many the tide mark counts; 0 = it does not show. */
+  readonly tide: number;
   readonly dayKeyOf: (timeMs: number) => string;
   /** Kept by the caller for one timeline: see `startsRun`. */
   readonly decided: Map<string, { readonly after: string; readonly first: boolean }>;
@@ -33,7 +33,7 @@ export function itemsOf(rows: readonly Row[], options: ItemOptions): Item[] {
   let day = '';
   let before: Row | undefined;
   let hasNew = options.newFrom === undefined;
-  let hasTide = !options.showTide;
+  let hasTide = options.tide === 0;
   for (const row of rows) {
     let isMarked = false;
     const rowDay = dayOf(row, options.dayKeyOf);
@@ -48,7 +48,7 @@ export function itemsOf(rows: readonly Row[], options: ItemOptions): Item[] {
     }
     if (!hasTide && isPending(row)) {
       // The tide comes and goes; it ends no run, so that no row changes its height for it (S3).
-      items.push({ is: 'tide', key: 'tide', count: options.pendingCount });
+      items.push({ is: 'tide', key: 'tide', count: options.tide });
       hasTide = true;
     }
     const first = isMarked || startsRun(row, before, options.decided);
@@ -60,11 +60,16 @@ export function itemsOf(rows: readonly Row[], options: ItemOptions): Item[] {
   return items;
 }
 
-/** Own rows that are on this device only. */
-export function pendingCountOf(rows: readonly Row[]): number {
-  let count = 0;
-  for (const row of rows) if (isPending(row)) count++;
-  return count;
+/** Of own rows that the server does not have yet. */
+export function pendingStatesOf(rows: readonly Row[]): Store<SendState>[] {
+  return rows.flatMap((row) =>
+    isPending(row) && row.is === 'message' && row.state !== undefined ? [row.state] : [],
+  );
+}
+
+/** Whether a reload would find it here: what is being written is not "on this device" yet. */
+export function isOnDevice(state: SendState): boolean {
+  return !(state.is === 'SENDING' && state.step === 'saving');
 }
 
 export function isPending(row: Row): boolean {

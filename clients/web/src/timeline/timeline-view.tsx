@@ -16,7 +16,7 @@ import { useClient, useStore } from '../chat/use-store.ts';
 import { nameOf } from '../keys/keys.ts';
 import { sentenceOf } from '../text/reason-text.ts';
 import { dayKeyOf } from '../text/times.ts';
-import { type Item, itemsOf, pendingCountOf } from './items.ts';
+import { type Item, itemsOf } from './items.ts';
 import { DayMark, HoleMark, NewMark, TideMark } from './marks.tsx';
 import { MessageArticle, ServiceArticle } from './message-row.tsx';
 import { RowMenu, type RowMenuHandle } from './row-menu.tsx';
@@ -127,18 +127,16 @@ function JumpButton({ reading, unread }: JumpProps): ReactNode {
 
 function useItems(shown: readonly Row[], state: TimelineState, isLive: boolean): Item[] {
   const decided = useRef(new Map<string, { after: string; first: boolean }>());
-  const pendingCount = pendingCountOf(state.rows);
-  const showTide = useTideMark(pendingCount, isLive);
+  const tide = useTideMark(state.rows, isLive);
   return useMemo(
     () =>
       itemsOf(shown, {
         newFrom: state.newFrom,
-        showTide,
-        pendingCount,
+        tide,
         dayKeyOf,
         decided: decided.current,
       }),
-    [shown, state.newFrom, showTide, pendingCount],
+    [shown, state.newFrom, tide],
   );
 }
 
