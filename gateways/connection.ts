@@ -22,8 +22,8 @@ export interface ConnectionHost {
   nowMs(): number;
   /** The empty batch of this turn. */
   root(format: Socket['format']): Batch;
-  /** A frame that was its alone has been sent. */
-  spent(frame: Buffer): void;
+  /** These bytes of an answer, or a frame made around them, are needed no more. */
+  spent(part: Uint8Array): void;
   /** It has something to flush when the turn ends. */
   dirty(connection: Connection): void;
   /** Performs an effect that is not a frame to this socket. */
@@ -119,10 +119,11 @@ export class Connection implements SocketEvents, Wakeable {
   flush(): void {
     const batch = this.#batch;
     if (batch === undefined) return;
+    const results = this.#results;
     this.#batch = undefined;
-    this.socket.send(batch);
-    for (const result of this.#results ?? []) this.#host.spent(result);
     this.#results = undefined;
+    this.socket.send(batch);
+    for (const result of results ?? []) this.#host.spent(result);
     if (this.#isOver) return;
     this.session.pressure(this.#bufferedBytes());
     this.perform();
@@ -191,7 +192,10 @@ export class Connection implements SocketEvents, Wakeable {
       case 'commit':
         return this.write(encodeCommit(format, effect));
       case 'result': {
-        const result = encodeResult(format, effect.id, effect.method, effect.response);
+        const { response } = effect;
+        const result = encodeResult(format, effect.id, effect.method, response);
+        // What the frame was not made around has been copied into it.
+        if (response instanceof Uint8Array) this.#host.spent(response);
         (this.#results ??= []).push(result);
         return this.write(result);
       }

@@ -213,8 +213,8 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     return (this.#roots[format] ??= Batch.root(format));
   }
 
-  spent(frame: Buffer): void {
-    this.#link.spent(frame);
+  spent(part: Uint8Array): void {
+    this.#link.spent(part);
   }
 
   dirty(connection: Connection): void {

@@ -54,15 +54,22 @@ export function queryHandlerOf(reads: StoreReads, log: Logger): QueryHandler {
   const service = new QueryService(reads);
   return {
     query: ({ method: number, caller, device, request }, reply) => {
-      service
-        .answer(number, { user: caller, device }, request)
-        .then(({ encode, index }) => reply.result(encode(), index))
-        .catch((thrown: unknown) => {
-          const error = toParleyError(thrown);
-          if (error.reason === 'INVARIANT')
-            log.error('a query failed', { method: number, cause: String(error.cause) });
-          reply.error(error);
-        });
+      const failed = (thrown: unknown): void => {
+        const error = toParleyError(thrown);
+        if (error.reason === 'INVARIANT')
+          log.error('a query failed', { method: number, cause: String(error.cause) });
+        reply.error(error);
+      };
+      service.answer(number, { user: caller, device }, request).then(({ encode, index }) => {
+        let response: Uint8Array;
+        try {
+          response = encode();
+        } catch (error) {
+          return failed(error);
+        }
+        // In the same turn: the next page is written where this one stands.
+        reply.result(response, index);
+      }, failed);
     },
   };
 }

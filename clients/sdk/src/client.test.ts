@@ -29,6 +29,24 @@ describe('client', () => {
     assert.equal(seen.at(-1), 'READ');
   });
 
+  it('nor is it lost when it waited offline and the conversation went meanwhile (S6)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const bo = await world.started(BO);
+    world.server.isUp = false;
+    world.server.cut();
+    const ref = ana.client.direct(BO).send(say('hi'));
+    await world.advance(100);
+    await takeTheUnheld();
+    world.server.isUp = true;
+    ana.host.signal('online');
+    bo.host.signal('online');
+    await world.advance(5_000);
+    bo.client.direct(ANA).markRead(1);
+    await world.advance(1_000);
+    assert.equal(ref.state.get().is, 'READ');
+  });
+
   it('what is subscribed to goes on though nothing else is held of the conversation', async () => {
     const world = new World();
     const ana = await world.started(ANA);

@@ -84,6 +84,23 @@ describe('owner', () => {
     assert.deepEqual(texts(timeline), ['from the first']);
   });
 
+  it('a page that comes when another has taken over loads no longer', async () => {
+    const world = new World();
+    const direct = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 200; i++) world.server.say(direct, BO, `m${i}`);
+    const ana = await world.started(ANA);
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(500);
+    world.server.onRequest = (frame) => {
+      if (frame.call?.method === 'Messages.List') ana.store.claim().catch(() => undefined);
+      return undefined;
+    };
+    const more = timeline.more('older');
+    await world.advance(1_000);
+    await more;
+    assert.equal(timeline.get().loading, undefined);
+  });
+
   it('the follower takes over again, with everything that happened since', async () => {
     const tabs = new Tabs();
     const first = await tabs.open();

@@ -220,6 +220,16 @@ describe('sending', () => {
     assert.deepEqual(edit.state.get(), { is: 'FAILED', reason: 'TARGET_DELETED', retryable: true });
   });
 
+  it('content as large as it may be is sent, and what is behind it (S5)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const chat = ana.client.direct(BO);
+    const large = chat.send(say('"'.repeat(32_000)));
+    const behind = chat.send(say('behind'));
+    await world.advance(2_000);
+    assert.deepEqual([large.state.get().is, behind.state.get().is], ['SENT', 'SENT']);
+  });
+
   it('content too large is refused here, and nothing of it is kept', async () => {
     const world = new World();
     const ana = await world.started(ANA);

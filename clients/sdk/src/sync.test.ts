@@ -43,6 +43,24 @@ describe('sync', () => {
     assert.deepEqual(texts(timeline), ['cached']);
   });
 
+  it('content that is much larger as JSON than a server’s limit hides nobody’s messages', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    // 60 KB of protobuf.
+    const entities = Array.from({ length: 6_000 }, () => ({ type: 'bold', length: 1 }));
+    const text = { body: 'x', entities };
+    world.server.append(world.server.direct(ANA, BO), BO, { message: { text } });
+    world.server.say(world.server.direct(ANA, CY), CY, 'from another');
+    await world.advance(2_000);
+    await ana.client.stop();
+    const again = await world.started(ANA, { store: ana.store });
+    for (const [who, said] of [[BO, 'x'] as const, [CY, 'from another'] as const]) {
+      const timeline = again.client.direct(who).timeline();
+      await world.advance(500);
+      assert.deepEqual(texts(timeline), [said]);
+    }
+  });
+
   it('a row and the token that covers it are one transaction (S4)', async () => {
     const world = new World();
     const inner = memoryStore();

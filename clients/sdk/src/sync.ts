@@ -207,6 +207,7 @@ export class Sync {
     } catch (error) {
       // FENCED: a follower goes on showing what it has; nothing of it may be reported.
       if (reasonOf(error) !== 'FENCED') throw error;
+      for (const event of batch) if (event.is === 'page') event.done(false);
       return;
     } finally {
       this.#unwritten = undefined;

@@ -97,7 +97,9 @@ export class Views {
   }
 
   outboxChanged(id: ConversationId, settled: SettledRef | undefined): void {
-    this.#held(id)?.outboxChanged(settled);
+    // What settled goes on as a row's state, whoever holds it: not to be lost with the conversation.
+    const conversation = settled === undefined ? this.#held(id) : this.conversation(id);
+    conversation?.outboxChanged(settled);
     this.listsChanged();
   }
 

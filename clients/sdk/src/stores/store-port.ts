@@ -55,7 +55,11 @@ export interface StorePort {
   wipe(database: DatabaseName): Promise<void>;
 }
 
-export const VALUE_BYTES_MAX: number = 72 * 1024;
+/**
+ * Above whatever a server accepts: 64 KiB of protobuf are at most six times that in JSON, where each
+ * byte is a control character. One value that is refused would keep a whole batch from being stored.
+ */
+export const VALUE_BYTES_MAX: number = 512 * 1024;
 
 /** Every key that starts with `prefix`. */
 export function under(...prefix: (string | number)[]): StoreRange {
