@@ -47,6 +47,21 @@ describe('client', () => {
     assert.equal(ref.state.get().is, 'READ');
   });
 
+  it('receipts that somebody looks at go on, however many others were asked for', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const bo = await world.started(BO);
+    const chat = ana.client.direct(BO);
+    chat.send(say('hi'));
+    await world.advance(300);
+    const watched = chat.receipts(1);
+    watched.subscribe(() => undefined);
+    for (let sequence = 2; sequence < 100; sequence++) chat.receipts(sequence);
+    bo.client.direct(ANA).markRead(1);
+    await world.advance(300);
+    assert.equal(watched.get().read, 1);
+  });
+
   it('what is subscribed to goes on though nothing else is held of the conversation', async () => {
     const world = new World();
     const ana = await world.started(ANA);

@@ -42,6 +42,7 @@ import { type PendingChange, quoteOf, RowMaker, type RowsInput } from './timelin
 
 const TYPING_MS = 6_000;
 const QUOTES_MAX = 400;
+const RECEIPTS_MAX = 64;
 const CONTENT_BYTES_MAX: number = 64 * 1024;
 
 export class LiveConversation implements Conversation, TimelineOwner {
@@ -396,23 +397,33 @@ export class LiveConversation implements Conversation, TimelineOwner {
     if (cell === undefined) {
       cell = new Cell<Receipts>(this.#countsOf(sequence), isShallowEqual, this.#watch);
       this.#receipts.set(sequence, cell);
-      // One open details view at a time is usual.
-      if (this.#receipts.size > 64) this.#receipts.delete(this.#receipts.keys().next().value ?? 0);
+      this.#boundReceipts();
     }
     return cell;
   }
 
+  /** One open details view at a time is usual: the oldest that nobody looks at goes. */
+  #boundReceipts(): void {
+    if (this.#receipts.size <= RECEIPTS_MAX) return;
+    for (const [sequence, cell] of this.#receipts)
+      if (!cell.isWatched) {
+        this.#receipts.delete(sequence);
+        return;
+      }
+  }
+
   #countsOf(sequence: Sequence): Receipts {
     const log = this.#log();
-    const counts = log?.receipts.countsOf(sequence);
-    if (counts !== undefined) return counts;
-    if (log?.resource.kind !== 'direct') return { of: 0, queued: 0, delivered: 0, read: 0 };
+    const counts = log?.receipts.countsOf(sequence) ?? { of: 0, queued: 0, delivered: 0, read: 0 };
+    if (log?.resource.kind !== 'direct') return counts;
+    // A direct's counts are told when asked for, its watermarks whenever they move.
     const { delivered, read } = log.receipts.watermarks;
+    const isDelivered = sequence <= delivered;
     return {
       of: 1,
-      queued: 0,
-      delivered: sequence <= delivered ? 1 : 0,
-      read: sequence <= read ? 1 : 0,
+      queued: isDelivered ? 0 : counts.queued,
+      delivered: isDelivered ? 1 : counts.delivered,
+      read: sequence <= read ? 1 : counts.read,
     };
   }
 
