@@ -43,6 +43,14 @@ describe('unread', () => {
     assert.equal(unreadCount(withServerCount(unread, server(30, 50, 17))).messages, 30);
   });
 
+  it('a server that fell and forgot a mark counts again, with what came since (S8, S9)', () => {
+    let unread: Unread = withServerCount(NOTHING_UNREAD, server(36, 50, 14));
+    unread = withServerCount(unread, server(50, 60, 10));
+    assert.equal(unreadCount(unread).messages, 50);
+    unread = withServerCount(unread, server(46, 60, 14));
+    assert.equal(unreadCount(unread).messages, 46);
+  });
+
   it('read to the head it is 0, and marks only rise (S8)', () => {
     let unread: Unread = withServerCount(NOTHING_UNREAD, server(4, 10, 3));
     unread = withRead(unread, 10);

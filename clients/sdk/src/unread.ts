@@ -46,9 +46,11 @@ export function withServerCount(
   server: { count: number; mentions: number; head: number; readThrough: number },
 ): Unread {
   const readThrough = Math.max(unread.readThrough, server.readThrough);
-  // An older answer knows less than what was counted since. Head and mark both only rise, so the one
-  // with a lower mark is older as well.
-  const isOlder = server.head < unread.head || server.readThrough < (unread.above ?? 0);
+  // An older answer knows less than what was counted since; of two at one head it has the lower mark.
+  // A lower mark at a higher head is news: the server fell, and forgot one of another device.
+  const isOlder =
+    server.head < unread.head ||
+    (server.head === unread.head && server.readThrough < (unread.above ?? 0));
   if (isOlder) return { ...unread, readThrough };
   return {
     count: server.count,
