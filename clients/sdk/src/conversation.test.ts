@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { ANA, BO, texts, World } from '../test/world.ts';
+import { ANA, BO, CY, texts, World } from '../test/world.ts';
 
 describe('what a conversation shows', () => {
   it('a direct and its names: the peer’s display name comes by itself', async () => {
@@ -80,5 +80,28 @@ describe('what a conversation shows', () => {
     world.server.say(world.server.direct(ANA, BO), BO, 'done');
     await world.advance(100);
     assert.deepEqual(chat.typing.get(), []);
+  });
+
+  it('a member list that was opened offline fills when the server can be asked', async () => {
+    const world = new World();
+    world.server.say(world.server.direct(ANA, BO), BO, 'hi');
+    const ana = await world.started(ANA);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    const { members } = ana.client.direct(BO);
+    members.subscribe(() => undefined);
+    const closed = ana.client.direct(CY).members;
+    closed.subscribe(() => undefined)();
+    await world.advance(100);
+    assert.deepEqual(members.get(), { items: [], complete: false });
+    world.server.isUp = true;
+    await world.advance(5_000);
+    assert.deepEqual(
+      members.get().items.map((member) => member.userId),
+      [ANA, BO],
+    );
+    // Nobody looks at this one any more.
+    assert.deepEqual(closed.get().items, []);
   });
 });

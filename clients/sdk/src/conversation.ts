@@ -250,6 +250,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
 
   online(): void {
     for (const timeline of this.#timelines) timeline.online();
+    this.members.online();
   }
 
   namesChanged(): void {

@@ -17,6 +17,8 @@ export class LiveMembers implements Members {
   readonly #id: ConversationId;
   readonly #state: Cell<MembersState>;
   #isLoaded = false;
+  /** Never read, or asked for in vain since. */
+  #isOwed = true;
   #loading: Promise<void> | undefined;
 
   constructor(core: Core, id: ConversationId, watch: Watch) {
@@ -35,11 +37,12 @@ export class LiveMembers implements Members {
 
   subscribe(fn: () => void): () => void {
     const stop = this.#state.subscribe(fn);
-    if (!this.#isLoaded) this.load().catch(() => undefined);
+    if (this.#isOwed) this.load().catch(() => undefined);
     return stop;
   }
 
   load(): Promise<void> {
+    this.#isOwed = true;
     this.#loading ??= this.#load().finally(() => {
       this.#loading = undefined;
     });
@@ -49,6 +52,11 @@ export class LiveMembers implements Members {
   /** Rows or the resource say that they changed. */
   changed(): void {
     if (this.#isLoaded || this.#state.isWatched) this.load().catch(() => undefined);
+  }
+
+  /** The server can be asked again. */
+  online(): void {
+    if (this.#isOwed && this.#state.isWatched) this.load().catch(() => undefined);
   }
 
   async add(users: readonly UserId[], role?: Role): Promise<void> {
@@ -92,6 +100,7 @@ export class LiveMembers implements Members {
       if (pageToken === '') break;
     }
     this.#isLoaded = true;
+    this.#isOwed = false;
     this.#state.set({ items, complete: pageToken === '' });
   }
 }
