@@ -57,11 +57,14 @@ export interface Accepted {
 export interface MessageRef {
   readonly key: Key;
   readonly state: Store<SendState>;
-  /** Settles when it is durable on the server; rejects with ClientError when it FAILED or was cancelled. */
+  /**
+   * Settles when it is durable on the server, in a later life of the client if need be; rejects with
+   * ClientError when it FAILED or was cancelled, COMMIT_UNKNOWN when another owner dealt with it.
+   */
   readonly accepted: Promise<Accepted>;
-  /** After FAILED: the same key again. */
+  /** After FAILED: the same key again. Nothing while the client is stopped or a follower. */
   retry(): void;
-  /** True if it was never transmitted and now never will be. */
+  /** True if it was never transmitted and now never will be: never of a stopped client or a follower. */
   cancel(): boolean;
 }
 
@@ -405,7 +408,7 @@ export interface Client {
   stop(): Promise<void>;
   /** Ends the session on the server as far as reachable; `wipe` removes all this device holds. */
   signOut(wipe: boolean): Promise<void>;
-  /** A follower becomes the owner again. */
+  /** A follower becomes the owner again; calls at once share one. */
   takeOver(): Promise<void>;
   readonly connection: Store<ConnectionState>;
   readonly me: Me;

@@ -108,7 +108,7 @@ export class Engine implements Core {
       logs: this.#sync.machine.logs.values(),
       user: this.user.get(),
     }));
-    this.outbox = this.#newOutbox();
+    this.outbox = this.#newOutbox(undefined);
     this.#sync = this.#newSync();
     this.history = new History(this.#store, {
       call: (method, request) => this.call(method, request),
@@ -153,7 +153,6 @@ export class Engine implements Core {
   }
 
   async takeOver(): Promise<void> {
-    if (!this.#life.isFollower) return;
     await this.#life.takeOver(this.me());
     this.#views.online();
   }
@@ -182,7 +181,7 @@ export class Engine implements Core {
         followed: () => this.#followed(),
         halt: () => this.#halt(undefined),
         over: () => {
-          this.outbox = this.#newOutbox();
+          this.outbox = this.#newOutbox(this.outbox);
           this.#sync = this.#newSync();
         },
       },
@@ -215,13 +214,14 @@ export class Engine implements Core {
     for (const id of this.outbox.machine.conversations()) this.#adoptUnknown(id);
     this.#sync.machine.resumeFrom(loaded.syncToken);
     this.#views.allChanged();
-    this.connection.start();
+    if (this.mayWrite()) this.connection.start();
   }
 
-  #followed(): void {
+  #followed(): Promise<void> {
     this.connection.note({ readOnly: true, follower: true });
-    this.#halt('REPLACED').catch(() => undefined);
+    const halted = this.#halt('REPLACED');
     this.#events.emit('replaced', {});
+    return halted;
   }
 
   /** Ends everything that runs; the state shown stays. */
@@ -438,8 +438,9 @@ export class Engine implements Core {
     if (row !== undefined) this.#events.emit('message', { conversationId, row });
   }
 
-  #newOutbox(): Outbox {
+  #newOutbox(former: Outbox | undefined): Outbox {
     return new Outbox({
+      former,
       store: this.#store,
       host: this.host,
       hooks: {

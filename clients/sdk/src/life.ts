@@ -12,6 +12,9 @@ import type { Lease } from './locks.ts';
 import type { OwnState } from './own-state.ts';
 import type { SavedStore } from './saved-store.ts';
 
+/** Two tabs that take the data at the same moment: so often may one lose it before it has all of it. */
+const CLAIMS_MAX = 3;
+
 export interface LifeParts {
   readonly store: SavedStore;
   readonly own: OwnState;
@@ -33,10 +36,10 @@ export interface LifeHooks {
   running(): void;
   /** Some more of the cache. */
   logs(logs: readonly ConversationLog[]): void;
-  /** All of the cache: the network may come. */
+  /** All of the cache: the network may come, unless another owner has the data by now. */
   loaded(loaded: Loaded): void;
-  /** Another owner has the data: nothing may be written any more. */
-  followed(): void;
+  /** Another owner has the data: nothing may be written any more. Resolves as `halt` does. */
+  followed(): Promise<void>;
   /** Ends everything that runs; what is shown stays. */
   halt(): Promise<void>;
   /** A life is over: what the next one loads, it loads anew. */
@@ -47,10 +50,15 @@ export class Life {
   readonly #parts: LifeParts;
   readonly #hooks: LifeHooks;
   #lease: Lease | undefined;
+  /** People see it, and may write if they own the data. */
   #isRunning = false;
   #isFollower = false;
+  /** The data went to another owner before it ran. */
+  #isLost = false;
   #starting: Promise<void> | undefined;
   #loading: Promise<void> | undefined;
+  #halting: Promise<void> | undefined;
+  #takingOver: Promise<void> | undefined;
   /** Rises with each stop and take-over: what an earlier start still does is void. */
   #number = 0;
 
@@ -83,6 +91,7 @@ export class Life {
     await this.#hooks.halt();
     // A start on its way sees that its life is over; only a credential may keep it waiting.
     if (this.#parts.own.identity !== undefined) await starting?.catch(() => undefined);
+    await this.#takingOver?.catch(() => undefined);
     await this.#loading?.catch(() => undefined);
     this.#hooks.over();
     await this.#parts.store.close();
@@ -100,19 +109,35 @@ export class Life {
 
   /** Another owner has the data: this copy shows what it has and writes nothing (S11). */
   follow(): void {
-    if (this.#isFollower || !this.#isRunning) return;
-    this.#isFollower = true;
-    this.#lease = undefined;
-    this.#hooks.followed();
+    // Whoever is still starting follows as soon as there is something to show.
+    if (!this.#isRunning) this.#isLost = true;
+    else if (!this.#isFollower) {
+      this.#isFollower = true;
+      this.#lease = undefined;
+      this.#halting = this.#hooks.followed().catch(() => undefined);
+    }
   }
 
-  /** A follower becomes the owner, and loads what the other one left. */
+  /** A follower becomes the owner, and loads what the other one left. Calls at once share one. */
   async takeOver(userId: UserId): Promise<void> {
+    if (this.#isFollower)
+      this.#takingOver ??= this.#takeOver(userId).finally(() => {
+        this.#takingOver = undefined;
+      });
+    await this.#takingOver;
+  }
+
+  async #takeOver(userId: UserId): Promise<void> {
     this.#number += 1;
+    const life = this.#number;
+    this.#isRunning = false;
+    // Its last writes fail for the fence of the former life, and must not count against the new one.
+    await this.#halting;
     await this.#loading?.catch(() => undefined);
-    await this.#claim(userId);
+    await this.#claim(userId, life);
+    if (life !== this.#number) return;
     this.#hooks.over();
-    await this.#load(this.#number);
+    await this.#load(life);
   }
 
   async #start(life: number): Promise<void> {
@@ -122,22 +147,31 @@ export class Life {
     if (own.identity === undefined) {
       const { userId, deviceId = '' } = await this.#parts.credential();
       if (life !== this.#number) return;
-      await this.#claim(userId);
+      await this.#claim(userId, life);
+      if (life !== this.#number) return;
       own.setIdentity({ userId, deviceId });
-    } else await this.#claim(own.identity.userId);
-    await this.#load(life);
+    } else await this.#claim(own.identity.userId, life);
+    if (life === this.#number) await this.#load(life);
   }
 
-  async #claim(userId: UserId): Promise<void> {
-    const lease = await this.#parts.take(userId);
-    this.#lease = lease;
-    lease?.lost
-      .then(() => {
-        if (this.#lease === lease) this.follow();
-      })
-      .catch(() => undefined);
-    await this.#parts.store.claim();
-    this.#isFollower = false;
+  /**
+   * The lock, then the fence. If the lock goes before the fence is here, the other one's fence may be
+   * the older: each would stop for the other. So it takes both once more, and the other one follows.
+   */
+  async #claim(userId: UserId, life: number): Promise<void> {
+    for (let i = 0; i < CLAIMS_MAX; i++) {
+      const lease = await this.#parts.take(userId);
+      if (life !== this.#number) return lease?.release();
+      this.#lease = lease;
+      this.#isLost = false;
+      lease?.lost
+        .then(() => {
+          if (this.#lease === lease) this.follow();
+        })
+        .catch(() => undefined);
+      await this.#parts.store.claim();
+      if (!this.#isLost) return;
+    }
   }
 
   /** What is one's own and the first screen now; the rest, then the network, behind it (S13). */
@@ -152,7 +186,9 @@ export class Life {
     await this.#hooks.loadOutbox();
     if (life !== this.#number) return;
     this.#isRunning = true;
+    this.#isFollower = false;
     this.#hooks.running();
+    if (this.#isLost) this.follow();
     this.#loading = this.#loadRest(life);
     // Who waits for it hears of a failure; nobody has to.
     this.#loading.catch(() => undefined);

@@ -54,14 +54,21 @@ export class Outbox {
   readonly #store: SavedStore;
   readonly #host: HostPort;
   readonly #hooks: OutboxHooks;
-  readonly #refs = new Map<Key, SendRef>();
+  readonly #refs: Map<Key, SendRef>;
   readonly #recent = new Map<Key, Body>();
   #nextOrdinal = 1;
   #cancelTimer: (() => void) | undefined;
   #isStopped = false;
   readonly #writes = new Set<Promise<void>>();
 
-  constructor(o: { store: SavedStore; host: HostPort; hooks: OutboxHooks }) {
+  /** `former`: of the life before. What is still to be sent keeps the refs that senders hold. */
+  constructor(o: {
+    store: SavedStore;
+    host: HostPort;
+    hooks: OutboxHooks;
+    former: Outbox | undefined;
+  }) {
+    this.#refs = new Map(o.former === undefined ? [] : o.former.#refs);
     this.#store = o.store;
     this.#host = o.host;
     this.#hooks = o.hooks;
@@ -77,13 +84,30 @@ export class Outbox {
     let outboxId = (meta?.value as { outboxId?: string } | undefined)?.outboxId;
     if (outboxId === undefined) {
       outboxId = newUuid((count) => this.#host.randomBytes(count));
-      await this.#store.writeOwn([{ table: 'meta', key: ['outbox'], value: { outboxId } }]);
+      const put = { table: 'meta' as const, key: ['outbox'], value: { outboxId } };
+      await this.#store.writeOwn([put]).catch((error: unknown) => {
+        // FENCED: whoever follows transmits nothing.
+        if (reasonOf(error) !== 'FENCED') throw error;
+      });
     }
     this.#nextOrdinal = Math.max(0, ...entries.map((entry) => entry.ordinal)) + 1;
-    for (const entry of entries) this.#refs.set(entry.key, this.#newRef(entry));
+    this.#adoptRefs(entries);
     this.#isStopped = false;
     this.#step({ is: 'loaded', outboxId, entries, lanes });
     for (const entry of entries) this.#show(entry.key);
+  }
+
+  #adoptRefs(entries: readonly OutboxEntry[]): void {
+    const former = new Map(this.#refs);
+    this.#refs.clear();
+    for (const entry of entries) {
+      const ref = former.get(entry.key) ?? new SendRef(entry.key);
+      ref.held(this.#actsOn(entry.key), entry.failed?.reason);
+      this.#refs.set(entry.key, ref);
+      former.delete(entry.key);
+    }
+    // Another owner sent it, or cancelled it, or it was never stored: nothing here tells which.
+    for (const ref of former.values()) ref.gone();
   }
 
   /** Everything written so far is on the device, or has failed to be. */
@@ -282,31 +306,64 @@ export class Outbox {
   }
 
   #newRef(entry: OutboxEntry): SendRef {
-    return new SendRef(entry.key, {
-      retry: () => this.#step({ is: 'retry', key: entry.key }),
-      cancel: () => {
-        const had = this.machine.entry(entry.key) !== undefined;
-        this.#step({ is: 'cancel', key: entry.key });
-        return had && this.machine.entry(entry.key) === undefined;
+    const ref = new SendRef(entry.key);
+    ref.held(this.#actsOn(entry.key), undefined);
+    return ref;
+  }
+
+  /** Once stopped it may be another owner's to send: here nothing can be done about it. */
+  #actsOn(key: Key): RefActions {
+    return {
+      retry: () => {
+        if (this.#isStopped || this.machine.entry(key)?.failed === undefined) return false;
+        this.#step({ is: 'retry', key });
+        return true;
       },
-    });
+      cancel: () => {
+        if (this.#isStopped || this.machine.entry(key) === undefined) return false;
+        this.#step({ is: 'cancel', key });
+        return this.machine.entry(key) === undefined;
+      },
+    };
   }
 }
 
+/** Both answer whether they did it. */
+interface RefActions {
+  retry(): boolean;
+  cancel(): boolean;
+}
+
+/** What a sender holds: it outlives the outbox, for the message may be accepted in a later life. */
 class SendRef implements MessageRef {
   readonly key: Key;
   readonly state: Cell<SendState>;
-  readonly #do: { retry(): void; cancel(): boolean };
+  #do: RefActions | undefined;
   #promise!: Promise<Accepted>;
   #resolve!: (accepted: Accepted) => void;
   #reject!: (error: ClientError) => void;
   #isRejected = false;
 
-  constructor(key: Key, actions: { retry(): void; cancel(): boolean }) {
+  constructor(key: Key) {
     this.key = key;
-    this.#do = actions;
     this.state = new Cell<SendState>({ is: 'SENDING', step: 'saving' }, isShallowEqual);
     this.#renew();
+  }
+
+  /** An outbox has it to send, or has failed to: perhaps in a former life, of another owner even. */
+  held(actions: RefActions, failed: Reason | undefined): void {
+    this.#do = actions;
+    if (failed !== undefined) this.rejected(failed);
+    else if (this.#isRejected) this.#renew();
+  }
+
+  /** No outbox has it any more, and nobody here knows whether it was sent. */
+  gone(): void {
+    const reason = 'COMMIT_UNKNOWN';
+    this.#do = undefined;
+    this.state.set({ is: 'FAILED', reason, retryable: false });
+    this.#isRejected = true;
+    this.#reject(new ClientError(reason, 'another owner of the data dealt with the message'));
   }
 
   get accepted(): Promise<Accepted> {
@@ -314,12 +371,11 @@ class SendRef implements MessageRef {
   }
 
   retry(): void {
-    if (this.#isRejected) this.#renew();
-    this.#do.retry();
+    if (this.#do?.retry() === true && this.#isRejected) this.#renew();
   }
 
   cancel(): boolean {
-    return this.#do.cancel();
+    return this.#do?.cancel() === true;
   }
 
   settled(settled: SettledSend): void {

@@ -205,6 +205,46 @@ describe('sending again', () => {
     await world.advance(300);
     assert.equal(third.cancel(), false);
   });
+
+  it('what waits at a stop is accepted after the next start, and its sender hears of it (S6)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    const kept = ana.client.direct(BO).send(say('kept'));
+    const dropped = ana.client.direct(BO).send(say('dropped'));
+    await world.advance(100);
+    await ana.client.stop();
+    assert.equal(dropped.cancel(), false);
+    await ana.client.start();
+    assert.equal(dropped.cancel(), true);
+    world.server.isUp = true;
+    await world.advance(5_000);
+    assert.equal((await kept.accepted).sequence, 1);
+    assert.equal(kept.state.get().is, 'SENT');
+    await assert.rejects(
+      dropped.accepted,
+      (e) => e instanceof ClientError && e.reason === 'CANCELED',
+    );
+  });
+
+  it('one that failed before a stop is retried after it, by the ref its sender holds (S6)', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    world.server.onRequest = (frame) =>
+      frame.send === undefined ? undefined : { error: { reason: 'BLOCKED' } };
+    const ref = ana.client.direct(BO).send(say('again'));
+    await world.advance(300);
+    await ana.client.stop();
+    await ana.client.start();
+    await world.advance(500);
+    await assert.rejects(ref.accepted, (e) => e instanceof ClientError && e.reason === 'BLOCKED');
+    world.server.onRequest = () => undefined;
+    ref.retry();
+    await world.advance(500);
+    assert.equal((await ref.accepted).sequence, 1);
+  });
 });
 
 async function copyOf(
