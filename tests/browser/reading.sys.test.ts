@@ -174,6 +174,12 @@ describe('reading in a browser', () => {
     await second.goto(`/${await ana.page.evaluate(() => location.hash)}`);
     await ready(second);
     await ana.page.locator('[data-status="follower"]').waitFor();
+    await ana.page.locator('.row[data-key]').last().focus();
+    await ana.page.keyboard.press('e');
+    await ana.page.keyboard.press('Enter');
+    assert.deepEqual(await ana.page.getByRole('menuitem').allInnerTexts(), ['Copy text']);
+    await ana.page.keyboard.press('Escape');
+    assert.equal(await composer(ana.page).inputValue(), '');
     await send(second, 'from the second tab');
     await until(second, (rows) => rows.at(-1)?.text === 'from the second tab' && areSettled(rows));
     assert.equal(ana.desk.proxy.liveConnections, 1);

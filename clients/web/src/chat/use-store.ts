@@ -28,6 +28,15 @@ export function useClient(): Client {
   return client;
 }
 
+/** This copy shows what it has and writes nothing: another tab owns the data. */
+export function useIsReadOnly(): boolean {
+  const { connection } = useClient();
+  return useSyncExternalStore(
+    (fn) => connection.subscribe(fn),
+    () => connection.get().readOnly,
+  );
+}
+
 /** What a person is called: the name they chose, else their username, else nothing yet. */
 export function useName(userId: string | undefined): string {
   const client = useClient();

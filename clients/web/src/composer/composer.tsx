@@ -123,6 +123,8 @@ function onKey(e: KeyboardEvent<HTMLTextAreaElement>, context: KeyContext): void
   } else if (e.nativeEvent.isComposing) {
     return;
   } else if (e.key === 'ArrowUp' && draft.text === '' && !e.altKey) {
+    // Nothing is edited where nothing can be written.
+    if (e.currentTarget.readOnly) return;
     e.preventDefault();
     context.editLast();
   } else if (e.key === 'Escape') {

@@ -6,7 +6,7 @@ import type { MessageRow, SendState, ServiceRow } from '@parley/sdk';
 import { type CSSProperties, memo, type MouseEvent, type ReactNode } from 'react';
 import { hueOf } from '../art/flag-pattern.ts';
 import { Icon, Tick } from '../art/icons.tsx';
-import { useClient, useMaybe, useName } from '../chat/use-store.ts';
+import { useClient, useIsReadOnly, useMaybe, useName } from '../chat/use-store.ts';
 import { isOnlyEmoji } from '../text/emoji.ts';
 import { splitLinks } from '../text/links.ts';
 import { sentenceOf } from '../text/reason-text.ts';
@@ -121,7 +121,8 @@ interface MarginProps {
 }
 
 function Margin({ row, state, openMenu }: MarginProps): ReactNode {
-  if (state?.is === 'FAILED' && state.retryable) {
+  const isReadOnly = useIsReadOnly();
+  if (state?.is === 'FAILED' && state.retryable && !isReadOnly) {
     return (
       <button
         type="button"

@@ -11,6 +11,7 @@ import {
 import { flushSync } from 'react-dom';
 import { Icon } from '../art/icons.tsx';
 import { moveInMenu, openBeside } from '../chat/menu.ts';
+import { useIsReadOnly } from '../chat/use-store.ts';
 import { sentenceOf } from '../text/reason-text.ts';
 import { textOf } from './message-row.tsx';
 
@@ -30,6 +31,7 @@ export function RowMenu(props: RowMenuProps): ReactNode {
   const confirm = useRef<HTMLDialogElement>(null);
   const origin = useRef<HTMLElement | null>(null);
   const [key, setKey] = useState<string | undefined>(undefined);
+  const isReadOnly = useIsReadOnly();
   const row = props.rows.find(
     (candidate): candidate is MessageRow => candidate.is === 'message' && candidate.key === key,
   );
@@ -47,13 +49,11 @@ export function RowMenu(props: RowMenuProps): ReactNode {
     popover.current?.hidePopover();
     origin.current?.focus({ preventScroll: true });
   };
-  const actions =
-    row === undefined
-      ? []
-      : actionsOf(row, props, () => {
-          confirm.current?.showModal();
-          confirm.current?.querySelector<HTMLElement>('.danger')?.focus();
-        });
+  const askDelete = (): void => {
+    confirm.current?.showModal();
+    confirm.current?.querySelector<HTMLElement>('.danger')?.focus();
+  };
+  const actions = row === undefined ? [] : actionsOf(row, { ...props, isReadOnly, askDelete });
   return (
     <>
       <div
@@ -85,7 +85,9 @@ export function RowMenu(props: RowMenuProps): ReactNode {
       </div>
       <DeleteDialog
         dialog={confirm}
-        remove={() => row !== undefined && props.conversation.remove(row.key, 'all')}
+        remove={() => {
+          if (row !== undefined && !isReadOnly) props.conversation.remove(row.key, 'all');
+        }}
       />
     </>
   );
@@ -123,8 +125,23 @@ interface Action {
   readonly run: () => void;
 }
 
-function actionsOf(row: MessageRow, props: RowMenuProps, askDelete: () => void): Action[] {
+interface ActionContext {
+  readonly conversation: Conversation;
+  readonly edit: (key: string) => void;
+  readonly isReadOnly: boolean;
+  readonly askDelete: () => void;
+}
+
+function actionsOf(row: MessageRow, context: ActionContext): Action[] {
   if (row.deleted) return [];
+  const text = textOf(row);
+  const copy: Action = {
+    does: 'copy',
+    label: 'Copy text',
+    icon: 'copy',
+    run: () => void navigator.clipboard?.writeText(text),
+  };
+  if (context.isReadOnly) return [copy];
   const actions: Action[] = [];
   const { pending } = row;
   const isFailed = pending?.state.get().is === 'FAILED';
@@ -146,18 +163,13 @@ function actionsOf(row: MessageRow, props: RowMenuProps, askDelete: () => void):
       label: 'Edit',
       icon: 'edit',
       keys: 'E',
-      run: () => props.edit(key),
+      run: () => context.edit(key),
     });
   }
-  const text = textOf(row);
-  actions.push({
-    does: 'copy',
-    label: 'Copy text',
-    icon: 'copy',
-    run: () => void navigator.clipboard?.writeText(text),
-  });
-  if (canDelete(row, props.conversation)) {
-    actions.push({ does: 'delete', label: 'Delete', icon: 'trash', keys: 'Del', run: askDelete });
+  actions.push(copy);
+  if (canDelete(row, context.conversation)) {
+    const run = context.askDelete;
+    actions.push({ does: 'delete', label: 'Delete', icon: 'trash', keys: 'Del', run });
   }
   return actions;
 }

@@ -12,7 +12,7 @@ import {
 } from 'react';
 import { FlagAvatar } from '../art/flag.tsx';
 import { Icon } from '../art/icons.tsx';
-import { useClient, useStore } from '../chat/use-store.ts';
+import { useClient, useIsReadOnly, useStore } from '../chat/use-store.ts';
 import { nameOf } from '../keys/keys.ts';
 import { sentenceOf } from '../text/reason-text.ts';
 import { dayKeyOf } from '../text/times.ts';
@@ -39,6 +39,7 @@ export function TimelineView(props: TimelineViewProps): ReactNode {
   const state = useStore(timeline);
   const info = useStore(conversation.info);
   const isLive = useStore(useClient().connection).phase === 'live';
+  const isReadOnly = useIsReadOnly();
   const box = useRef<HTMLDivElement>(null);
   const menu = useRef<RowMenuHandle>(null);
   const reading = useReading(timeline, state, box);
@@ -62,7 +63,7 @@ export function TimelineView(props: TimelineViewProps): ReactNode {
   const onKeyDown = (e: KeyboardEvent<HTMLDivElement>): void => {
     const row = (e.target as HTMLElement).closest<HTMLElement>('[data-key]');
     if (row === null || e.target !== row) return;
-    if (onRowKey(nameOf(e), row, { ...props, openMenu, reading })) e.preventDefault();
+    if (onRowKey(nameOf(e), row, { ...props, openMenu, reading, isReadOnly })) e.preventDefault();
   };
 
   return (
@@ -273,6 +274,7 @@ interface RowKeyContext {
   readonly leave: () => void;
   readonly openMenu: (key: string, near: HTMLElement) => void;
   readonly reading: Reading;
+  readonly isReadOnly: boolean;
 }
 
 /** Keys on a row; true when the key was one. */
@@ -304,7 +306,7 @@ function onRowKey(name: string, row: HTMLElement, context: RowKeyContext): boole
       else row.querySelector('button')?.click();
       return true;
     case 'E':
-      context.edit(key);
+      if (!context.isReadOnly) context.edit(key);
       return true;
     case 'Delete':
       context.openMenu(key, row);
