@@ -368,7 +368,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
       action: JSON.parse(json) as OutboxEntry['action'],
       ...(o.after === undefined ? {} : this.#dependency(o.after)),
     };
-    return this.#core.outbox.add(entry, o.clearsDraft === true ? this.draft.take() : []);
+    return this.#core.outbox.add(entry, () => (o.clearsDraft === true ? this.draft.take() : []));
   }
 
   #dependency(key: Key): { after?: Key } {

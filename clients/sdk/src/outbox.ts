@@ -58,7 +58,8 @@ export class Outbox {
   readonly #recent = new Map<Key, Body>();
   #nextOrdinal = 1;
   #cancelTimer: (() => void) | undefined;
-  #isStopped = false;
+  /** Until it is loaded, and once it is over: what is stored is not known then, or not its own. */
+  #isStopped = true;
   readonly #writes = new Set<Promise<void>>();
 
   /** `former`: of the life before. What is still to be sent keeps the refs that senders hold. */
@@ -118,11 +119,13 @@ export class Outbox {
     await Promise.all(this.#writes);
   }
 
-  /** S4: the entry and whatever gives it its text are one transaction. */
+  /** S4: the entry and whatever gives it its text are one transaction. Nothing is given if it is refused. */
   add(
     entry: Omit<OutboxEntry, 'ordinal' | 'queuedTimeMs'>,
-    alongside: readonly StorePut<OwnTable>[],
+    alongside: () => readonly StorePut<OwnTable>[],
   ): MessageRef {
+    // Its number could be that of an entry which waits on the device, and would be written over it.
+    if (this.#isStopped) throw new ClientError('TOKEN_INVALID', 'start the client first');
     if (this.machine.size >= ENTRIES_MAX)
       throw new ClientError('OVERLOADED', 'too many messages are waiting to be sent');
     const whole: OutboxEntry = {
@@ -135,7 +138,7 @@ export class Outbox {
     this.#step({ is: 'added', entry: whole });
     this.#hooks.changed(entry.conversationId);
     const put = { table: 'outbox' as const, key: [whole.ordinal], value: whole };
-    this.#write([put, ...alongside], () => this.#step({ is: 'saved', key: whole.key }));
+    this.#write([put, ...alongside()], () => this.#step({ is: 'saved', key: whole.key }));
     return ref;
   }
 

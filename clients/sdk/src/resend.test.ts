@@ -229,6 +229,32 @@ describe('sending again', () => {
     );
   });
 
+  it('what is sent after a stop is refused: it could be stored over what waits', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const chat = ana.client.direct(BO);
+    world.server.isUp = false;
+    world.server.cut();
+    const waiting = chat.send(say('waits'));
+    await world.advance(300);
+    chat.draft.set({ text: 'too late' });
+    await ana.client.stop();
+    assert.throws(() => chat.send(say('too late')), { reason: 'TOKEN_INVALID' });
+    assert.equal(chat.draft.get().text, 'too late');
+    const starting = ana.client.start();
+    assert.throws(() => chat.send(say('too early')), { reason: 'TOKEN_INVALID' });
+    await starting;
+    chat.send(say('in time'));
+    world.server.isUp = true;
+    await world.advance(5_000);
+    await waiting.accepted;
+    const rows = world.server.direct(ANA, BO).rows;
+    assert.deepEqual(
+      rows.map((row) => row.body?.message?.text?.body),
+      ['waits', 'in time'],
+    );
+  });
+
   it('one that failed before a stop is retried after it, by the ref its sender holds (S6)', async () => {
     const world = new World();
     const ana = await world.started(ANA);
