@@ -212,12 +212,14 @@ export interface ListWindow
   close(): void;
 }
 
-/** Text in the making; saved 300 ms after the last `set` (S19) and cleared by `send` (S4). */
+/** Text in the making; saved 300 ms after the last `set` (S19), cleared by `send` and `edit` (S4). */
 export interface Draft {
   readonly text: string;
   readonly replyTo?: Key;
   /** The message being edited, if so. */
   readonly editOf?: Key;
+  /** What was being written when the edit began; `edit` gives it back as the next draft's text. */
+  readonly aside?: string;
 }
 
 export interface DraftStore extends Store<Draft> {

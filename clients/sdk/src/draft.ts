@@ -55,14 +55,19 @@ export class SavedDraft implements DraftStore {
     this.#own.write([this.#put(this.#cell.get())]);
   }
 
-  /** Empties it; what is to be written goes into the caller's transaction (S4). */
+  /**
+   * Leaves only what an edit had set aside; what is to be written goes into the caller's
+   * transaction (S4).
+   */
   take(): readonly StorePut<OwnTable>[] {
     this.#cancel?.();
     this.#cancel = undefined;
+    const { aside } = this.#cell.get();
     if (this.#cell.get() === EMPTY) return [];
-    this.#cell.set(EMPTY);
-    this.#changed(EMPTY);
-    return [this.#put(EMPTY)];
+    const rest = aside === undefined ? EMPTY : { text: aside };
+    this.#cell.set(rest);
+    this.#changed(rest);
+    return [this.#put(rest)];
   }
 
   #changed(draft: Draft): void {

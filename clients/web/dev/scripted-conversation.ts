@@ -161,6 +161,7 @@ export class ScriptedTalk implements Conversation {
   }
 
   edit(key: Key, content: Content): MessageRef {
+    this.draft.set({ text: this.draft.get().aside ?? '' });
     return this.#change(key, { content, edited: true });
   }
 

@@ -43,7 +43,7 @@ export function ConversationPane(props: ConversationPaneProps): ReactNode {
         field={field}
         sent={() => setSends((count) => count + 1)}
         editLast={edits.startLast}
-        endEdit={edits.end}
+        cancelEdit={edits.cancel}
         leave={props.leave}
       />
     </>
@@ -59,18 +59,20 @@ function useTimeline(conversation: Conversation): Timeline {
 interface Edits {
   readonly start: (key: string) => void;
   readonly startLast: () => void;
-  readonly end: () => void;
+  readonly cancel: () => void;
 }
 
-/** An edit borrows the composer; what was being written comes back afterwards. */
+/**
+ * An edit borrows the composer. What was being written stands in the draft meanwhile, so that it
+ * comes back also after a reload or another conversation.
+ */
 function useEdits(conversation: Conversation, timeline: Timeline): Edits {
-  const stash = useRef('');
   const begin = useCallback(
     (row: MessageRow | undefined) => {
       if (row === undefined || !isEditable(row)) return;
       const draft = conversation.draft.get();
-      if (draft.editOf === undefined) stash.current = draft.text;
-      conversation.draft.set({ text: textOf(row), editOf: row.key });
+      const aside = draft.editOf === undefined ? draft.text : (draft.aside ?? '');
+      conversation.draft.set({ text: textOf(row), editOf: row.key, aside });
     },
     [conversation],
   );
@@ -82,11 +84,10 @@ function useEdits(conversation: Conversation, timeline: Timeline): Edits {
     () => begin(messages(timeline).findLast((row) => isEditable(row))),
     [begin, timeline],
   );
-  const end = useCallback(() => {
-    conversation.draft.set({ text: stash.current });
-    stash.current = '';
+  const cancel = useCallback(() => {
+    conversation.draft.set({ text: conversation.draft.get().aside ?? '' });
   }, [conversation]);
-  return { start, startLast, end };
+  return { start, startLast, cancel };
 }
 
 function messages(timeline: Timeline): MessageRow[] {

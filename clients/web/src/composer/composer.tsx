@@ -9,12 +9,13 @@ import {
   type RefObject,
   useEffect,
   useLayoutEffect,
+  useState,
   useSyncExternalStore,
 } from 'react';
 import { Icon } from '../art/icons.tsx';
 import { useClient, useStore } from '../chat/use-store.ts';
 import { codePoints } from '../text/form-text.ts';
-import { sentenceOf } from '../text/reason-text.ts';
+import { reasonOf, sentenceOf } from '../text/reason-text.ts';
 import { isSendKey } from './enter-key.ts';
 
 interface ComposerProps {
@@ -23,8 +24,8 @@ interface ComposerProps {
   readonly field: RefObject<HTMLTextAreaElement | null>;
   readonly sent: () => void;
   readonly editLast: () => void;
-  /** Gives the field back to what was being written before. */
-  readonly endEdit: () => void;
+  /** Gives the field back to what was being written before the edit. */
+  readonly cancelEdit: () => void;
   readonly leave: () => void;
 }
 
@@ -38,6 +39,7 @@ export function Composer(props: ComposerProps): ReactNode {
   const draft = useStore(conversation.draft);
   const { readOnly } = useStore(useClient().connection);
   const isTouch = useIsTouch();
+  const [refusal, setRefusal] = useState<Refusal | undefined>(undefined);
   useGrow(field, draft.text);
   const isEditing = draft.editOf !== undefined;
   useEffect(() => {
@@ -55,13 +57,13 @@ export function Composer(props: ComposerProps): ReactNode {
   const isSendable = closed === undefined && !readOnly && isSendableText(draft.text);
   const submit = (): void => {
     if (!isSendable) return;
-    submitDraft(props, draft);
+    setRefusal(submitDraft(props, draft));
     field.current?.focus();
   };
   return (
     <div className="composer">
       <div className="composer-inner">
-        <Notes closed={closed} isEditing={isEditing} endEdit={props.endEdit} />
+        <Notes closed={closed} isEditing={isEditing} cancelEdit={props.cancelEdit} />
         <div className="composer-row">
           <textarea
             ref={field}
@@ -92,20 +94,36 @@ export function Composer(props: ComposerProps): ReactNode {
             </button>
           )}
         </div>
+        {refusal?.draft === draft && (
+          <p className="error" role="alert">
+            {sentenceOf(refusal.reason)}
+          </p>
+        )}
         <Length text={draft.text} />
       </div>
     </div>
   );
 }
 
-function submitDraft(props: ComposerProps, draft: Draft): void {
+/** Holds for the draft it was said of: the next key takes it away. */
+interface Refusal {
+  readonly draft: Draft;
+  readonly reason: string | undefined;
+}
+
+/** Refused at once (an edit of a row that is not loaded): the text stays where it was written. */
+function submitDraft(props: ComposerProps, draft: Draft): Refusal | undefined {
+  const { conversation } = props;
   const content = { text: { body: draft.text } };
-  if (draft.editOf === undefined) {
-    props.conversation.send(content);
-    props.sent();
-  } else {
-    props.conversation.edit(draft.editOf, content);
-    props.endEdit();
+  try {
+    if (draft.editOf === undefined) {
+      conversation.send(content);
+      props.sent();
+    } else conversation.edit(draft.editOf, content);
+    return undefined;
+  } catch (error) {
+    conversation.draft.set(draft);
+    return { draft, reason: reasonOf(error) };
   }
 }
 
@@ -129,17 +147,17 @@ function onKey(e: KeyboardEvent<HTMLTextAreaElement>, context: KeyContext): void
     context.editLast();
   } else if (e.key === 'Escape') {
     if (draft.editOf === undefined) context.leave();
-    else context.endEdit();
+    else context.cancelEdit();
   }
 }
 
 interface NotesProps {
   readonly closed: string | undefined;
   readonly isEditing: boolean;
-  readonly endEdit: () => void;
+  readonly cancelEdit: () => void;
 }
 
-function Notes({ closed, isEditing, endEdit }: NotesProps): ReactNode {
+function Notes({ closed, isEditing, cancelEdit }: NotesProps): ReactNode {
   if (closed !== undefined) {
     return (
       <p className="composer-note" role="status">
@@ -152,7 +170,7 @@ function Notes({ closed, isEditing, endEdit }: NotesProps): ReactNode {
     <div className="composer-note">
       <Icon name="edit" size={16} />
       <span className="grow">Editing your message</span>
-      <button type="button" className="link-button" onClick={endEdit}>
+      <button type="button" className="link-button" onClick={cancelEdit}>
         Cancel
       </button>
     </div>

@@ -25,6 +25,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   GROUP_FULL: 'This group is full.',
   LAST_OWNER: 'A group needs an owner: make someone else one first.',
   USER_UNKNOWN: 'This person does not exist.',
+  MESSAGE_UNKNOWN: 'This message is not loaded here. Scroll back to it, then try again.',
   TARGET_DELETED: 'The message was deleted meanwhile.',
   EDIT_WINDOW_PASSED: 'Too late to edit this message.',
   DEADLINE: 'Not delivered within a day.',
