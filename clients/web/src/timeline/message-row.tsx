@@ -9,8 +9,8 @@ import { Icon, Tick } from '../art/icons.tsx';
 import { useClient, useIsReadOnly, useMaybe, useName } from '../chat/use-store.ts';
 import { isOnlyEmoji } from '../text/emoji.ts';
 import { splitLinks } from '../text/links.ts';
-import { sentenceOf } from '../text/reason-text.ts';
 import { momentOf, timeOf } from '../text/times.ts';
+import { type Failure, failureOf } from './failure.ts';
 import type { Run } from './items.ts';
 import { serviceText, usersOf } from './service-text.ts';
 
@@ -38,7 +38,9 @@ const STATE_WORDS: Readonly<Record<SendState['is'], string>> = {
 export const MessageArticle = memo(function MessageArticle(props: MessageProps): ReactNode {
   const { row, run } = props;
   const state = useMaybe(row.state);
-  const change = useMaybe(row.change?.state);
+  // Looked at by failureOf.
+  useMaybe(row.change?.state);
+  const failure = failureOf(row);
   const name = useName(row.sender);
   const who = row.mine ? 'You' : name || 'Someone';
   const isCommitted = row.sequence !== undefined;
@@ -48,7 +50,7 @@ export const MessageArticle = memo(function MessageArticle(props: MessageProps):
     row.edited ? 'edited' : '',
     isCommitted ? timeOf(row.timeMs) : '',
     state === undefined ? '' : STATE_WORDS[state.is],
-    change?.is === 'FAILED' ? `change refused: ${sentenceOf(change.reason)}` : '',
+    failure !== undefined && failure.ref === row.change ? failure.text : '',
   ].filter((part) => part !== '');
   const menu = (e: MouseEvent<HTMLElement>): void => {
     if (window.getSelection()?.isCollapsed === false) return;
@@ -76,7 +78,7 @@ export const MessageArticle = memo(function MessageArticle(props: MessageProps):
         )}
         <Words row={row} isActive={props.isActive} />
       </div>
-      <Margin row={row} state={state} openMenu={props.openMenu} />
+      <Margin row={row} state={state} failure={failure} openMenu={props.openMenu} />
     </article>
   );
 });
@@ -117,36 +119,39 @@ function Words({ row, isActive }: { row: MessageRow; isActive: boolean }): React
 interface MarginProps {
   readonly row: MessageRow;
   readonly state: SendState | undefined;
+  readonly failure: Failure | undefined;
   readonly openMenu: (key: string, near: HTMLElement) => void;
 }
 
-function Margin({ row, state, openMenu }: MarginProps): ReactNode {
+function Margin({ row, state, failure, openMenu }: MarginProps): ReactNode {
   const isReadOnly = useIsReadOnly();
-  if (state?.is === 'FAILED' && state.retryable && !isReadOnly) {
+  if (failure?.retryable === true && !isReadOnly) {
     return (
       <button
         type="button"
         className="margin retry"
         tabIndex={-1}
-        title={sentenceOf(state.reason)}
-        onClick={() => row.pending?.retry()}
+        title={failure.text}
+        onClick={() => failure.ref.retry()}
       >
         <Tick is="FAILED" />
-        <span className="sr-only">Not sent. {sentenceOf(state.reason)}</span>
+        <span className="sr-only">{failure.text}</span>
         <span className="at">Retry</span>
       </button>
     );
   }
   const isCommitted = row.sequence !== undefined;
+  const tick = failure === undefined ? state?.is : 'FAILED';
   return (
     <button
       type="button"
       className="margin"
+      title={failure?.text}
       tabIndex={-1}
       aria-haspopup="menu"
       onClick={(e) => openMenu(row.key, e.currentTarget)}
     >
-      {state !== undefined && <Tick is={state.is} />}
+      {tick !== undefined && <Tick is={tick} />}
       <span className="at" title={isCommitted ? momentOf(row.timeMs) : undefined}>
         {isCommitted ? timeOf(row.timeMs) : ''}
       </span>

@@ -12,7 +12,7 @@ import { flushSync } from 'react-dom';
 import { Icon } from '../art/icons.tsx';
 import { moveInMenu, openBeside } from '../chat/menu.ts';
 import { useIsReadOnly } from '../chat/use-store.ts';
-import { sentenceOf } from '../text/reason-text.ts';
+import { failureOf } from './failure.ts';
 import { textOf } from './message-row.tsx';
 
 export interface RowMenuHandle {
@@ -64,7 +64,7 @@ export function RowMenu(props: RowMenuProps): ReactNode {
         aria-label="Message actions"
         onKeyDown={(e) => moveInMenu(e, close)}
       >
-        {row?.pending !== undefined && <FailureNote row={row} />}
+        {row !== undefined && <FailureNote row={row} />}
         {actions.map((action) => (
           <button
             type="button"
@@ -133,7 +133,8 @@ interface ActionContext {
 }
 
 function actionsOf(row: MessageRow, context: ActionContext): Action[] {
-  if (row.deleted) return [];
+  const unsettled = context.isReadOnly ? [] : unsettledActions(row);
+  if (row.deleted) return unsettled;
   const text = textOf(row);
   const copy: Action = {
     does: 'copy',
@@ -142,22 +143,9 @@ function actionsOf(row: MessageRow, context: ActionContext): Action[] {
     run: () => void navigator.clipboard?.writeText(text),
   };
   if (context.isReadOnly) return [copy];
-  const actions: Action[] = [];
-  const { pending } = row;
-  const isFailed = pending?.state.get().is === 'FAILED';
-  if (pending !== undefined && isFailed) {
-    actions.push({ does: 'retry', label: 'Send again', icon: 'send', run: () => pending.retry() });
-  }
-  if (pending !== undefined) {
-    actions.push({
-      does: 'cancel',
-      label: 'Do not send',
-      icon: 'close',
-      run: () => pending.cancel(),
-    });
-  }
+  const actions = [...unsettled];
   const { key } = row;
-  if (row.mine && pending === undefined) {
+  if (row.mine && row.pending === undefined) {
     actions.push({
       does: 'edit',
       label: 'Edit',
@@ -174,6 +162,23 @@ function actionsOf(row: MessageRow, context: ActionContext): Action[] {
   return actions;
 }
 
+/** Of a send on its way or failed, or of a change that failed: also of a deleted row. */
+function unsettledActions(row: MessageRow): Action[] {
+  const failure = failureOf(row);
+  const ref = failure?.ref ?? row.pending;
+  if (ref === undefined) return [];
+  const isSend = ref === row.pending;
+  const cancel: Action = {
+    does: 'cancel',
+    label: isSend ? 'Do not send' : 'Discard',
+    icon: 'close',
+    run: () => ref.cancel(),
+  };
+  if (failure?.retryable !== true) return [cancel];
+  const label = isSend ? 'Send again' : 'Try again';
+  return [{ does: 'retry', label, icon: 'send', run: () => ref.retry() }, cancel];
+}
+
 /** Own ones, or as owner or admin of a group (CONTRACT §5). */
 function canDelete(row: MessageRow, conversation: Conversation): boolean {
   if (row.sequence === undefined) return false;
@@ -182,7 +187,7 @@ function canDelete(row: MessageRow, conversation: Conversation): boolean {
 }
 
 function FailureNote({ row }: { row: MessageRow }): ReactNode {
-  const state = row.pending?.state.get();
-  if (state?.is !== 'FAILED') return null;
-  return <p className="error menu-note">Not sent. {sentenceOf(state.reason)}</p>;
+  const failure = failureOf(row);
+  if (failure === undefined) return null;
+  return <p className="error menu-note">{failure.text}</p>;
 }
