@@ -6,9 +6,9 @@ import { Announcer } from './announcer.ts';
 
 export function LiveRegion({ conversationId }: { conversationId: string | undefined }): ReactNode {
   const client = useClient();
-  const [text, setText] = useState('');
+  const [said, setSaid] = useState({ text: '', count: 0 });
   useEffect(() => {
-    const announcer = new Announcer(setText);
+    const announcer = new Announcer((text) => setSaid(({ count }) => ({ text, count: count + 1 })));
     const off = client.on('message', ({ conversationId: id, row }) => {
       if (id !== conversationId) return;
       const user = client.people.get(row.sender).get();
@@ -21,7 +21,8 @@ export function LiveRegion({ conversationId }: { conversationId: string | undefi
   }, [client, conversationId]);
   return (
     <div className="sr-only" aria-live="polite" data-live>
-      {text}
+      {/* A node of its own each time: the same text in the same node would not be told again. */}
+      <span key={said.count}>{said.text}</span>
     </div>
   );
 }
