@@ -14,7 +14,7 @@ interface Answer {
 }
 
 export async function logIn(url: string, username: string): Promise<Caller> {
-  const answer = (await post(`${url}/v1/auth/login`, {
+  const answer = (await call(`POST ${url}/v1/auth/login`, {
     username,
     password: PASSWORD,
     device: { name: 'a script' },
@@ -25,12 +25,24 @@ export async function logIn(url: string, username: string): Promise<Caller> {
 /** `to`: a conversation id or `direct:usr_…`; `message` as in CONTRACT §5. */
 export async function sendMessage(caller: Caller, to: string, message: unknown): Promise<void> {
   const path = `${caller.url}/v1/conversations/${encodeURIComponent(to)}/messages`;
-  await post(path, { body: { message } }, caller.token);
+  await call(`POST ${path}`, { body: { message } }, caller.token);
 }
 
-async function post(url: string, body: unknown, token?: string): Promise<unknown> {
+export async function deleteMessage(caller: Caller, id: string, sequence: number): Promise<void> {
+  const path = `${caller.url}/v1/conversations/${encodeURIComponent(id)}/messages/${sequence}`;
+  await call(`DELETE ${path}`, {}, caller.token);
+}
+
+export async function markUnread(caller: Caller, id: string): Promise<void> {
+  const path = `${caller.url}/v1/conversations/${encodeURIComponent(id)}/me`;
+  await call(`PATCH ${path}`, { markedUnread: true }, caller.token);
+}
+
+/** `to`: the verb and the address, as in `POST http://…`. */
+async function call(to: string, body: unknown, token?: string): Promise<unknown> {
+  const [method = '', url = ''] = to.split(' ');
   const response = await fetch(url, {
-    method: 'POST',
+    method,
     headers: {
       'content-type': 'application/json',
       'idempotency-key': randomUUID(),
@@ -39,6 +51,6 @@ async function post(url: string, body: unknown, token?: string): Promise<unknown
     body: JSON.stringify(body),
   });
   const text = await response.text();
-  assert.ok(response.ok, `${url}: ${response.status} ${text}`);
+  assert.ok(response.ok, `${to}: ${response.status} ${text}`);
   return JSON.parse(text);
 }

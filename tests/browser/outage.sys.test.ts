@@ -100,6 +100,29 @@ describe('outages in a browser', () => {
     assert.deepEqual(await texts(boPage), ['before', 'a day late']);
   });
 
+  it('an edit that waited 24 hours says so on its row, and Retry makes it', async () => {
+    const [ana, bo] = [await desk(), await desk()];
+    const boName = newName('bo');
+    await ana.context.clock.install();
+    const boPage = await signUp(bo, boName);
+    const anaPage = await signUp(ana, newName('ana'), 'Ana Slow');
+    await openWith(anaPage, boName);
+    await send(anaPage, 'as it was');
+    await until(anaPage, (rows) => rows.length === 1 && areSettled(rows));
+    ana.proxy.cut();
+    await composer(anaPage).press('ArrowUp');
+    await composer(anaPage).fill('as it is');
+    await composer(anaPage).press('Enter');
+    await until(anaPage, (rows) => rows[0]?.text === 'as it is');
+    await ana.context.clock.fastForward('24:01:00');
+    await until(anaPage, (rows) => rows[0]?.text === 'as it was');
+    await comeOnline(ana);
+    await anaPage.getByRole('button', { name: /^Not changed.*Retry/ }).click();
+    await openListed(boPage, 'Ana Slow');
+    await until(boPage, (rows) => rows[0]?.text === 'as it is', { ms: 20_000 });
+    assert.equal(await anaPage.locator('.tick-failed').count(), 0);
+  });
+
   it('short tokens: no sign-in, one refresh per expiry, nothing missed (case 10)', async () => {
     const [ana, bo] = [await desk(impatient), await desk(impatient)];
     const [anaName, boName] = [newName('ana'), newName('bo')];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'mocha';
 import type { Page } from 'playwright-core';
-import { logIn, sendMessage } from './api.ts';
+import { deleteMessage, logIn, markUnread, sendMessage } from './api.ts';
 import { Company, type Person } from './company.ts';
 import {
   areSettled,
@@ -65,6 +65,15 @@ describe('talking in a browser', () => {
     assert.match(next, /one/);
   });
 
+  it('a conversation marked unread elsewhere is read again by opening it, though nothing is new', async () => {
+    await composer(bo.page).press('Escape');
+    await markUnread(await logIn(server.url, bo.username), await openId(ana.page));
+    const badge = bo.page.locator('.list-row .badge');
+    await badge.waitFor();
+    await openListed(bo.page, 'Ana Ruiz');
+    await badge.waitFor({ state: 'detached' });
+  });
+
   it('a device that holds nothing of it opens at the unread line too, with what follows it', async () => {
     const readerName = newName('reader');
     const desk = await company.newDesk();
@@ -119,6 +128,26 @@ describe('talking in a browser', () => {
     assert.equal(await composer(ana.page).inputValue(), 'half a thought');
   });
 
+  it('what was being written comes back also when a reload or another chat came between', async () => {
+    const editThree = async (): Promise<void> => {
+      await ana.page.locator('.row.mine', { hasText: 'three' }).click({ button: 'right' });
+      await ana.page.getByRole('menuitem', { name: 'Edit' }).click();
+    };
+    await editThree();
+    await ana.page.waitForTimeout(600);
+    await ana.page.reload();
+    await ready(ana.page);
+    await ana.page.getByRole('button', { name: 'Cancel' }).click();
+    assert.equal(await composer(ana.page).inputValue(), 'half a thought');
+    await editThree();
+    await composer(ana.page).fill('three, corrected');
+    await openListed(ana.page, 'Rea Der');
+    await openListed(ana.page, 'Bo Lind');
+    await ana.page.getByRole('button', { name: 'Save' }).click();
+    assert.equal(await composer(ana.page).inputValue(), 'half a thought');
+    await until(bo.page, (rows) => rows[3]?.text === 'three, corrected');
+  });
+
   it('a draft survives a reload', async () => {
     await ana.page.waitForTimeout(1_200);
     await ana.page.reload();
@@ -152,17 +181,96 @@ describe('talking in a browser', () => {
   });
 
   it('scrolling back loads older pages and keeps at most 120 rows in the page', async () => {
-    await ana.page.mouse.move(700, 400);
-    let most = 0;
-    for (let i = 0; i < 80 && !(await texts(ana.page)).includes('one, corrected'); i++) {
-      await ana.page.mouse.wheel(0, -500);
-      await ana.page.waitForTimeout(40);
-      most = Math.max(most, (await seen(ana.page)).length);
-    }
-    assert.ok((await texts(ana.page)).includes('one, corrected'));
+    const most = await wheelUpTo(ana.page, 'one, corrected');
     assert.ok(most <= 120, `${most} rows`);
     await send(ana.page, 'back at the end');
     await until(ana.page, (rows) => rows.at(-1)?.text === 'back at the end' && areSettled(rows));
+  });
+
+  it('an edit of a row that is not loaded says so and keeps the text; once it is, it is saved', async () => {
+    await wheelUpTo(ana.page, 'one, corrected');
+    // By key: what a click would scroll to still moves while older pages come.
+    await ana.page.locator('.row.mine', { hasText: 'one, corrected' }).press('e');
+    await composer(ana.page).fill('one, at last');
+    await ana.page.waitForTimeout(600);
+    await ana.page.reload();
+    await ready(ana.page);
+    const rows = await until(ana.page, (now) => now.length > 0);
+    assert.ok(rows.every((row) => row.text !== 'one, corrected'));
+    await ana.page.getByRole('button', { name: 'Save' }).click();
+    await ana.page.getByText('This message is not loaded here.').waitFor();
+    assert.equal(await composer(ana.page).inputValue(), 'one, at last');
+    await wheelUpTo(ana.page, 'one, corrected');
+    await ana.page.getByRole('button', { name: 'Save' }).click();
+    await until(ana.page, (now) => now.some((row) => row.text === 'one, at last'));
+    assert.equal(await ana.page.getByText('This message is not loaded here.').count(), 0);
+  });
+
+  it('a refused change shows on its row, and can be discarded', async () => {
+    await openListed(ana.page, 'Rea Der');
+    await send(ana.page, 'to be deleted');
+    const rows = await until(ana.page, (now) => areSettled(now) && now.length > 0);
+    const { key = '', sequence = 0 } = rows.at(-1) ?? {};
+    const script = await logIn(server.url, ana.username);
+    ana.desk.proxy.cut();
+    await ana.page.locator(`[data-key="${key}"]`).click({ button: 'right' });
+    await ana.page.getByRole('menuitem', { name: 'Edit' }).click();
+    await composer(ana.page).fill('edited too late');
+    await ana.page.getByRole('button', { name: 'Save' }).click();
+    await deleteMessage(script, await openId(ana.page), sequence);
+    await comeOnline(ana.desk);
+    const row = ana.page.locator(`[data-key="${key}"]`);
+    await row.locator('.tick-failed').waitFor();
+    await row.click({ button: 'right' });
+    const menu = ana.page.getByRole('menu', { name: 'Message actions' });
+    await menu.getByText('Not changed. The message was deleted meanwhile.').waitFor();
+    await menu.getByRole('menuitem', { name: 'Discard' }).click();
+    await row.locator('.tick-failed').waitFor({ state: 'detached' });
+    await openListed(ana.page, 'Bo Lind');
+  });
+
+  it('rows are marked read while others go on arriving', async () => {
+    const script = await logIn(server.url, ana.username);
+    const id = await openId(ana.page);
+    await openListed(bo.page, 'Ana Ruiz');
+    await send(ana.page, 'flow begins');
+    await until(ana.page, (now) => now.at(-1)?.text === 'flow begins' && areSettled(now));
+    let isOver = false;
+    const flow = (async () => {
+      for (let i = 0; i < 40; i++) {
+        await sendMessage(script, id, { text: { body: `flow ${i}` } });
+        await ana.page.waitForTimeout(100);
+      }
+      isOver = true;
+    })();
+    await until(ana.page, (now) =>
+      now.some((row) => row.text === 'flow 0' && row.state === 'READ'),
+    );
+    assert.equal(isOver, false);
+    await flow;
+  });
+
+  it('the same text twice is announced twice', async () => {
+    await ana.page.evaluate(() => {
+      const region = document.querySelector('[data-live]');
+      const notes = window as unknown as { told: string[] };
+      notes.told = [];
+      new MutationObserver(() => notes.told.push(region?.textContent ?? '')).observe(
+        region ?? document.body,
+        { childList: true, subtree: true, characterData: true },
+      );
+    });
+    const told = (): Promise<number> =>
+      ana.page.evaluate(
+        () =>
+          (window as unknown as { told: string[] }).told.filter((text) => text === 'Bo Lind: Yes.')
+            .length,
+      );
+    for (const count of [1, 2]) {
+      await send(bo.page, 'Yes.');
+      for (let i = 0; i < 100 && (await told()) < count; i++) await ana.page.waitForTimeout(50);
+      assert.equal(await told(), count);
+    }
   });
 
   it('a group: made, written in, a role given, left', async () => {
@@ -213,6 +321,25 @@ describe('talking in a browser', () => {
     assert.deepEqual(trespasses, []);
   });
 });
+
+/** Id of the conversation that is open. */
+async function openId(page: Page): Promise<string> {
+  const open = page.locator('.list-row[aria-current="true"]');
+  return (await open.getAttribute('data-conversation')) ?? '';
+}
+
+/** Scrolls back until a row is there; the most rows the page held on the way. */
+async function wheelUpTo(page: Page, text: string): Promise<number> {
+  await page.mouse.move(700, 400);
+  let most = 0;
+  for (let i = 0; i < 80 && !(await texts(page)).includes(text); i++) {
+    await page.mouse.wheel(0, -500);
+    await page.waitForTimeout(40);
+    most = Math.max(most, (await seen(page)).length);
+  }
+  assert.ok((await texts(page)).includes(text), text);
+  return most;
+}
 
 async function firstInView(page: Page): Promise<string> {
   return page.evaluate(() => {
