@@ -122,7 +122,6 @@ function submitDraft(props: ComposerProps, draft: Draft): Refusal | undefined {
     } else conversation.edit(draft.editOf, content);
     return undefined;
   } catch (error) {
-    conversation.draft.set(draft);
     return { draft, reason: reasonOf(error) };
   }
 }

@@ -133,8 +133,6 @@ interface ActionContext {
 }
 
 function actionsOf(row: MessageRow, context: ActionContext): Action[] {
-  const unsettled = context.isReadOnly ? [] : unsettledActions(row);
-  if (row.deleted) return unsettled;
   const text = textOf(row);
   const copy: Action = {
     does: 'copy',
@@ -142,8 +140,9 @@ function actionsOf(row: MessageRow, context: ActionContext): Action[] {
     icon: 'copy',
     run: () => void navigator.clipboard?.writeText(text),
   };
-  if (context.isReadOnly) return [copy];
-  const actions = [...unsettled];
+  if (context.isReadOnly) return row.deleted ? [] : [copy];
+  const actions = unsettledActions(row);
+  if (row.deleted) return actions;
   const { key } = row;
   if (row.mine && row.pending === undefined) {
     actions.push({
