@@ -122,10 +122,11 @@ export class Connection implements SocketEvents, Wakeable {
     const results = this.#results;
     this.#batch = undefined;
     this.#results = undefined;
+    const untakenBytes = this.socket.bufferedBytes;
     this.socket.send(batch);
     for (const result of results ?? []) this.#host.spent(result);
     if (this.#isOver) return;
-    this.session.pressure(this.#bufferedBytes());
+    this.session.pressure(this.#bufferedBytes(), untakenBytes);
     this.perform();
   }
 

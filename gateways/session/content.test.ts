@@ -204,7 +204,9 @@ describe('content', () => {
     assert.deepEqual([own.target, own.flags], [9, SEND_FLAG.targetIsClientSeq]);
   });
   it('what cannot be judged by its form is a veto: files that no service has, sealed content', () => {
-    assert.equal(check({ message: { attachments: [{ mediaId: MEDIA }] } }).veto, 'MEDIA_UNKNOWN');
+    const message = { attachments: [{ mediaId: MEDIA }] };
+    assert.equal(check({ message }).veto, 'MEDIA_UNKNOWN');
+    assert.equal(check({ edit: { target: { sequence: 1 }, message } }).veto, 'MEDIA_UNKNOWN');
     assert.equal(
       check({ sealed: { scheme: 'mls', ciphertext: 'AAAA' } }).veto,
       'ENCRYPTION_MISMATCH',

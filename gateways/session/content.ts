@@ -71,15 +71,19 @@ function messageFacts(message: TextMessage): ContentFacts {
     SEND_FLAG.countable |
     (message.silent ? SEND_FLAG.silent : 0) |
     (mentions.all ? SEND_FLAG.mentionAll : 0);
-  // LIMIT: no media service yet, so no attachment can exist.
-  const veto = message.attachments.length > 0 ? { veto: 'MEDIA_UNKNOWN' as const } : {};
-  return { bodyKind: BODY_KIND.message, flags, target: 0, mentions: mentions.users, ...veto };
+  const facts = { bodyKind: BODY_KIND.message, flags, target: 0, mentions: mentions.users };
+  return { ...facts, ...mediaVeto(message) };
+}
+
+/** LIMIT: no media service yet, so no attachment can exist. */
+function mediaVeto({ attachments }: TextMessage): { veto?: 'MEDIA_UNKNOWN' } {
+  return attachments.length > 0 ? { veto: 'MEDIA_UNKNOWN' } : {};
 }
 
 function editFacts(edit: NonNullable<Content['edit']>): ContentFacts {
   if (edit.message === undefined) throw badField('body.edit.message', 'is missing');
   checkMessage(edit.message, 'body.edit.message');
-  return aimed(BODY_KIND.edit, edit.target, 'body.edit.target');
+  return { ...aimed(BODY_KIND.edit, edit.target, 'body.edit.target'), ...mediaVeto(edit.message) };
 }
 
 function reactionFacts(reaction: NonNullable<Content['reaction']>): ContentFacts {

@@ -74,7 +74,8 @@ export class Lifeline {
     }
     if (nowMs >= this.#pingDueMs) {
       this.#pingDueMs = nowMs + this.#limits.pingIntervalMs;
-      this.#pongDueMs = nowMs + this.#limits.pingTimeoutMs;
+      // The first that is not answered counts, also where pings are closer than the timeout.
+      this.#pongDueMs = Math.min(this.#pongDueMs, nowMs + this.#limits.pingTimeoutMs);
       events.push({ is: 'ping' });
     }
     return events;

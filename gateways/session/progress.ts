@@ -15,6 +15,8 @@ export interface ProgressOptions {
   readonly caller: Caller;
   readonly nowMs: number;
   readonly emit: (effect: Effect) => void;
+  /** The socket does not keep up: rows become gaps, which are told later. */
+  readonly isCongested: () => boolean;
   /** The connection cannot be brought up to date: it ends, and the client resumes elsewhere. */
   readonly fail: (error: ParleyError) => void;
 }
@@ -24,6 +26,7 @@ export class Progress implements ResumeSink {
   readonly #caller: Caller;
   readonly #emit: (effect: Effect) => void;
   readonly #fail: (error: ParleyError) => void;
+  readonly #isCongested: () => boolean;
   /** undefined = this device has listed nothing yet. */
   #base: Position | undefined;
   /** Rows of these wait until the missing ones before them have been pushed. */
@@ -43,6 +46,7 @@ export class Progress implements ResumeSink {
     this.#caller = options.caller;
     this.#emit = options.emit;
     this.#fail = options.fail;
+    this.#isCongested = options.isCongested;
     this.#checkDueMs = options.nowMs + CHECK_INTERVAL_MS;
   }
 
@@ -72,10 +76,13 @@ export class Progress implements ResumeSink {
 
   caughtUp(nowMs: number): void {
     this.#isCaughtUp = true;
-    this.#hasWritten = false;
     this.#lastTokenMs = nowMs;
     this.#tokenDueMs = Infinity;
-    this.push({ caughtUp: { syncToken: this.#token() } });
+    // What was pushed meanwhile may be incomplete: then it stands for what the resume told alone.
+    const isWhole = !this.#hasHole && !this.#isCongested();
+    this.push({ caughtUp: { syncToken: this.#token(isWhole) } });
+    this.#hasWritten = !isWhole;
+    if (!isWhole) this.#armToken();
   }
 
   /** The device has listed everything through this connection: from here on its tokens count. */
@@ -111,13 +118,13 @@ export class Progress implements ResumeSink {
     this.#check(nowMs);
   }
 
-  tick(nowMs: number, isCongested: boolean): void {
-    if (nowMs >= this.#tokenDueMs) this.writeToken(nowMs, isCongested);
+  tick(nowMs: number): void {
+    if (nowMs >= this.#tokenDueMs) this.writeToken(nowMs);
     if (nowMs >= this.#checkDueMs) this.#check(nowMs);
   }
 
-  writeToken(nowMs: number, isCongested: boolean): void {
-    if (isCongested) {
+  writeToken(nowMs: number): void {
+    if (this.#isCongested()) {
       this.#tokenDueMs = nowMs + TOKEN_INTERVAL_MS;
       return;
     }
@@ -126,7 +133,7 @@ export class Progress implements ResumeSink {
     if (!isSafe || !this.#hasWritten) return;
     this.#hasWritten = false;
     this.#lastTokenMs = nowMs;
-    this.push({ token: { syncToken: this.#token() } });
+    this.push({ token: { syncToken: this.#token(true) } });
   }
 
   push(frame: ServerFrame): void {
@@ -171,9 +178,10 @@ export class Progress implements ResumeSink {
   }
 
   /** Without a base it stands for nothing: a device that lost its place is told everything again. */
-  #token(): string {
+  #token(coversFeed: boolean): string {
     const feed = { accountSequence: 0, indexes: this.#world.feedPositions() };
-    const position = this.#base === undefined ? NOWHERE : farther(this.#base, feed);
+    const told = this.#base ?? NOWHERE;
+    const position = coversFeed && this.#base !== undefined ? farther(told, feed) : told;
     const token = { epoch: this.#world.epoch(), timeMs: this.#world.wallMs(), position };
     return encodeSyncToken(token, this.#caller.user);
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'mocha';
 import { decodeUuid, encodeId, newRawId } from '../../core/ids.ts';
+import { newConversationRaw } from '../testing/new-conversation.ts';
 import { rowEvent, SCRIPT_EPOCH, ScriptedSession } from '../testing/scripted-session.ts';
 import { ID, OUTBOX, send } from '../testing/one-conversation.ts';
 
@@ -116,6 +117,9 @@ describe('session: rows', () => {
     assert.deepEqual(script.frames.at(-1), {
       gap: { scope: 'all', reason: 'BACKLOG', epoch: SCRIPT_EPOCH },
     });
+    // One frame that large: what was there before it had been taken.
+    script.do((session) => session.pressure(40 * 1024 * 1024, 1024));
+    assert.equal(script.closed, 0);
     script.do((session) => session.pressure(4 * 1024 * 1024 + 1));
     assert.equal(script.closed, 4002);
   });
@@ -145,5 +149,20 @@ describe('session: rows', () => {
     assert.equal(script.count('typing'), 2);
     script.frame({ typing: { conversationId: ID, state: 'stopped' } });
     assert.equal(script.count('typing'), 3);
+  });
+  it('stopping in between, or going round many conversations, tells nobody more often', () => {
+    const script = new ScriptedSession().live();
+    for (let i = 0; i < 10; i++) {
+      script.frame({ typing: { conversationId: ID } });
+      script.frame({ typing: { conversationId: ID, state: 'stopped' } });
+    }
+    assert.equal(script.count('typing'), 2);
+    const others = Array.from({ length: 40 }, () => encodeId('cnv', newConversationRaw()));
+    for (let round = 0; round < 3; round++)
+      for (const conversationId of others) script.frame({ typing: { conversationId } });
+    assert.equal(script.count('typing'), 2 + 31);
+    script.pass(3_001);
+    script.frame({ typing: { conversationId: others[39] ?? '' } });
+    assert.equal(script.count('typing'), 2 + 31 + 1);
   });
 });

@@ -82,6 +82,20 @@ describe('session: sends', () => {
       true,
     );
   });
+  it('to an unknown user those behind it carry the veto too, unless they named the conversation', () => {
+    const script = new ScriptedSession().live();
+    const peer = newRawId(22);
+    const to = `direct:${encodeId('usr', peer)}`;
+    script.ask(send(1, { to }));
+    script.ask(send(2, { to }));
+    script.ask(send(3, { to: encodeId('cnv', directConversationRaw(script.caller.user, peer)) }));
+    script.knowUsers([peer]);
+    const vetoed = script.effects.flatMap((one) => {
+      const command = one.is === 'send' ? decodeCommand(one.command) : undefined;
+      return command !== undefined && 'flags' in command ? [(command.flags & 256) !== 0] : [];
+    });
+    assert.deepEqual(vetoed, [true, true, false]);
+  });
   it('sealed content is vetoed with ENCRYPTION_MISMATCH, attachments with MEDIA_UNKNOWN', () => {
     const script = new ScriptedSession().live();
     const sealed = { sealed: { scheme: 'mls', ciphertext: 'AAAA' } };

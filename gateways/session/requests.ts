@@ -31,7 +31,7 @@ export interface RequestsOptions {
 interface Lane {
   inFlight: number;
   /** Sends waiting for a look whether the other user exists; in order. */
-  waiting: (() => void)[] | undefined;
+  waiting: ((isUnknown: boolean) => void)[] | undefined;
 }
 
 const OUTBOXES_MAX = 4;
@@ -77,10 +77,12 @@ export class Requests {
     this.#remember(send);
     lane.inFlight++;
     this.#unanswered++;
-    const go = (isUnknown: boolean): void => this.#propose(id, send, isUnknown);
-    if (lane.waiting !== undefined) lane.waiting.push(() => go(false));
-    else if (send.peer === undefined) go(false);
-    else this.#askAbout(send.peer, lane, go);
+    const { peer } = send;
+    const go = (isUnknown: boolean): void =>
+      this.#propose(id, send, isUnknown && peer !== undefined);
+    if (lane.waiting !== undefined) lane.waiting.push(go);
+    else if (peer === undefined) go(false);
+    else this.#askAbout(peer, lane, go);
   }
 
   call(id: number, call: CallFrame): void {
@@ -181,8 +183,8 @@ export class Requests {
         const waiting = lane.waiting ?? [];
         lane.waiting = undefined;
         // Who cannot be looked up is not refused: the log then holds a direct that nobody reads.
-        go(!(outcome instanceof ParleyError) && outcome.length > 0);
-        for (const next of waiting) next();
+        const isUnknown = !(outcome instanceof ParleyError) && outcome.length > 0;
+        for (const next of [go, ...waiting]) next(isUnknown);
       },
     });
   }

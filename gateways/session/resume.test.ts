@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ParleyError } from '../../core/errors.ts';
 import { encodeId, newRawId } from '../../core/ids.ts';
+import { newConversationRaw } from '../testing/new-conversation.ts';
 import { callerOf, rowEvent, SCRIPT_EPOCH, ScriptedSession } from '../testing/scripted-session.ts';
 import { decodeSyncToken } from './sync-token.ts';
 import { CONVERSATION, ID } from '../testing/one-conversation.ts';
@@ -154,6 +155,60 @@ describe('session: resume', () => {
     script.running[0]?.answer(directory([]));
     script.pass(11_000);
     assert.ok(script.kinds.includes('token'));
+  });
+  it('caught up with a hole or a full socket, its token stands for what the resume told alone', () => {
+    for (const isHole of [true, false]) {
+      const script = new ScriptedSession();
+      script.live({ resume: { syncToken: script.resumeToken() } });
+      script.positions[shard] = 50;
+      script.do((session) =>
+        isHole ? session.resync(script.nowMs) : session.pressure(2 * 1024 * 1024),
+      );
+      script.running[0]?.answer(directory([CONVERSATION]));
+      script.running[0]?.answer(changed(40));
+      script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
+      const told = script.frames.flatMap(({ caughtUp }) =>
+        caughtUp === undefined || caughtUp instanceof Uint8Array ? [] : [caughtUp],
+      );
+      const token = decodeSyncToken(told[0]?.syncToken ?? '', script.caller.user);
+      assert.equal(token?.position.indexes[shard], 40);
+      if (isHole) script.running[0]?.answer(directory([]));
+      else script.do((session) => session.pressure(0));
+      script.pass(11_000);
+      assert.ok(script.kinds.includes('token'), 'the next one covers the rest');
+    }
+  });
+  it('rows are charged with all they hold, and go out before the next conversation is read', () => {
+    const script = new ScriptedSession();
+    const other = encodeId('cnv', newConversationRaw());
+    const cursors = [ID, other].map((conversationId) => ({
+      conversationId,
+      epoch: SCRIPT_EPOCH,
+      sequence: 2,
+    }));
+    script.live({ resume: { syncToken: script.resumeToken(), cursors } });
+    script.running[0]?.answer(directory([CONVERSATION]));
+    script.running[0]?.answer(changed(40));
+    script.running[0]?.answer({ conversations: [{ conversationId: ID }], recent: [] });
+    const entities = Array.from({ length: 6_000 }, () => ({ type: 'bold', length: 1 }));
+    const row = (sequence: number): object => ({
+      sequence,
+      body: { message: { text: { body: 'x', entities } } },
+    });
+    const rows = [3, 4, 5, 6, 7].map(row);
+    script.do((session) => session.deliver(rowEvent({ conversationId: other, sequence: 5 })));
+    script.running[0]?.answer({ rows, head: 9, epoch: SCRIPT_EPOCH, gapFrom: 0 });
+    assert.deepEqual(script.frames.at(-1), {
+      gap: {
+        scope: 'conversation',
+        conversationId: ID,
+        reason: 'BACKLOG',
+        from: 8,
+        head: 9,
+        epoch: SCRIPT_EPOCH,
+      },
+    });
+    assert.equal(script.running[0]?.asks[0]?.ask, 'room');
   });
   it('every five minutes it looks for lost pushes, and tells only of what did not pass by', () => {
     const script = new ScriptedSession({ pingIntervalMs: 1e9 }, callerOf(newRawId(1), 1e9));

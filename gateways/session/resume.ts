@@ -37,7 +37,7 @@ export interface ResumeSink {
 
 type HelloResume = NonNullable<NonNullable<ClientFrame['hello']>['resume']>;
 
-/** A row's weight beside its text, for the budget of bytes. */
+/** A row's weight beside its content, for the budget of bytes. */
 const ROW_BYTES = 200;
 /** A conversation that grows faster than it is read becomes a gap. */
 const ROUNDS_MAX = 4;
@@ -68,8 +68,10 @@ export function* resume(
   const budget = { rows: RESUME_ROWS_MAX, bytes: RESUME_BYTES_MAX };
   for (const cursor of from.cursors) {
     const { conversationId } = cursor;
-    if (changed.has(conversationId) || sink.heldThrough(conversationId) > 0)
-      yield* catchUp(sink, caller, cursor, budget);
+    if (changed.has(conversationId) || sink.heldThrough(conversationId) > 0) {
+      if (budget.bytes < RESUME_BYTES_MAX) yield* room();
+      yield* catchUp(sink, caller, surroundings, { cursor, budget });
+    }
     sink.release(conversationId);
   }
   return changes.position;
@@ -134,9 +136,10 @@ interface Budget {
 function* catchUp(
   sink: ResumeSink,
   caller: Caller,
-  cursor: ResumeCursor,
-  budget: Budget,
+  surroundings: Surroundings,
+  at: { readonly cursor: ResumeCursor; readonly budget: Budget },
 ): Routine<void> {
+  const { cursor, budget } = at;
   const { conversation, conversationId } = cursor;
   let through = cursor.sequence;
   let epoch = cursor.epoch;
@@ -154,8 +157,8 @@ function* catchUp(
     });
     if (answer.notReadable) return;
     budget.rows -= answer.rows.length;
-    for (const row of answer.rows)
-      budget.bytes -= ROW_BYTES + 2 * (row.body?.message?.text?.body.length ?? 0);
+    for (const { body } of answer.rows)
+      budget.bytes -= ROW_BYTES + (body === undefined ? 0 : surroundings.contentBytes(body).length);
     if (answer.rows.length > 0)
       sink.push({
         rows: {

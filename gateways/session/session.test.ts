@@ -97,6 +97,12 @@ describe('session: life', () => {
     script.pass(10_001);
     assert.equal(script.closed, 4003);
   });
+  it('pings that are closer than the timeout do not put off the end', () => {
+    const limits = { pingIntervalMs: 5_000, pingTimeoutMs: 10_000 };
+    const script = new ScriptedSession(limits).live();
+    for (let i = 0; i < 4; i++) script.pass(4_000);
+    assert.equal(script.closed, 4003);
+  });
   it('is warned 60 s before its token ends, at most half its life, and ends with it (case 22)', () => {
     const long = new ScriptedSession(
       { pingIntervalMs: 1e9 },

@@ -207,11 +207,15 @@ export class Session {
       this.push({ typing: { ...who, state: isTyping ? 'typing' : 'stopped' } });
   }
 
-  /** How many bytes wait in the socket. Rows become gaps above the soft bound. */
-  pressure(bufferedBytes: number): void {
+  /**
+   * How many bytes wait in the socket. Rows become gaps above the soft bound; above the hard one, of
+   * what it had not taken when the newest batch was put behind it, the connection ends: no one frame
+   * ends it, however large.
+   */
+  pressure(bufferedBytes: number, untakenBytes: number = bufferedBytes): void {
     if (this.#phase === 'closed') return;
     const { socketBufferSoftBytes, socketBufferHardBytes } = this.#world.limits;
-    if (bufferedBytes > socketBufferHardBytes) return this.close('SLOW_CONSUMER');
+    if (untakenBytes > socketBufferHardBytes) return this.close('SLOW_CONSUMER');
     if (bufferedBytes > socketBufferSoftBytes) this.#isCongested = true;
     else if (this.#isCongested && bufferedBytes <= socketBufferSoftBytes / 2) {
       this.#isCongested = false;
@@ -231,7 +235,7 @@ export class Session {
   drain(reconnectAfterMs: number, nowMs: number): void {
     if (this.#phase === 'closed') return;
     if (this.#phase !== 'live') return this.close('DRAINING');
-    this.#parts().progress.writeToken(nowMs, this.#isCongested);
+    this.#parts().progress.writeToken(nowMs);
     this.push({ drain: { reconnectAfterMs } });
     this.#lifeline.draining(nowMs);
   }
@@ -255,7 +259,7 @@ export class Session {
     this.#admitted?.requests.repeatMarksWhenDue(nowMs);
     for (const who of this.#typing?.lapsed(nowMs) ?? [])
       this.push({ typing: { ...who, state: 'stopped' } });
-    this.#admitted?.progress.tick(nowMs, this.#isCongested);
+    this.#admitted?.progress.tick(nowMs);
   }
 
   push(frame: ServerFrame): void {
@@ -319,6 +323,7 @@ export class Session {
       caller,
       nowMs,
       emit,
+      isCongested: () => this.#isCongested,
       // Whoever cannot be told what he missed connects anew, with the token that he has.
       fail: (error) => this.close(error.code === 'internal' ? 'INVARIANT' : 'OVERLOADED'),
     });

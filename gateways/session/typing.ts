@@ -11,20 +11,33 @@ interface Typer {
 }
 
 const TYPERS_MAX = 64;
+/** Conversations that one person types in within TYPING_INTERVAL_MS: more are not told. */
 const SENT_MAX = 32;
 
 export class Typing {
-  readonly #sentMs = new Map<string, number>();
+  /** The longest told first. */
+  readonly #told = new Map<string, { atMs: number; isTyping: boolean }>();
   readonly #typers = new Map<string, Typer>();
 
   /** Whether an own notice may go out. */
   mayTell(conversationId: string, isTyping: boolean, nowMs: number): boolean {
-    const last = this.#sentMs.get(conversationId);
-    if (!isTyping) return this.#sentMs.delete(conversationId);
-    if (last !== undefined && nowMs - last < TYPING_INTERVAL_MS) return false;
-    if (this.#sentMs.size >= SENT_MAX) this.#sentMs.clear();
-    this.#sentMs.set(conversationId, nowMs);
+    const last = this.#told.get(conversationId);
+    if (!isTyping) {
+      if (last?.isTyping !== true) return false;
+      last.isTyping = false;
+      return true;
+    }
+    if (last !== undefined && nowMs - last.atMs < TYPING_INTERVAL_MS) return false;
+    this.#told.delete(conversationId);
+    if (this.#told.size >= SENT_MAX && !this.#forgetOldest(nowMs)) return false;
+    this.#told.set(conversationId, { atMs: nowMs, isTyping: true });
     return true;
+  }
+
+  #forgetOldest(nowMs: number): boolean {
+    const [oldest] = this.#told;
+    if (oldest === undefined || nowMs - oldest[1].atMs < TYPING_INTERVAL_MS) return false;
+    return this.#told.delete(oldest[0]);
   }
 
   /** Somebody types or stopped. False = this connection knew that already. */
