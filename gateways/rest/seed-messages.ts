@@ -87,10 +87,9 @@ export class SeedMessages {
     const place = placeOf(fields);
     if (place === '') return this.#allUnread(limit, context);
     const conversation = await this.#conversation(place, context);
-    const read = numberOf(objectOf(conversation['me'])['readThrough']);
     const shown =
       filter === 'unread'
-        ? (await this.#above(conversation, { after: read, limit }, context)).messages
+        ? await this.#unread(conversation, { before, limit }, context)
         : await this.#messages(conversation, { before, limit }, context);
     return {
       status: 200,
@@ -105,7 +104,8 @@ export class SeedMessages {
   async incoming(fields: Fields, context: Context): Promise<Answer> {
     onlyFields(fields, ['ack', 'limit']);
     const ack = textField(fields, 'ack');
-    if (ack !== '') await this.#delivered(decodeAck(ack), context);
+    const epoch = this.#surroundings.epoch();
+    if (ack !== '') await this.#delivered(decodeAck(ack, epoch), context);
     const limit = limitOf(fields, INCOMING_DEFAULT);
     const messages: Json[] = [];
     const through: Mark[] = [];
@@ -125,7 +125,7 @@ export class SeedMessages {
     }
     // Nothing is handed out of these, so nothing is to be acknowledged, and no call looks at them again.
     await this.#delivered(passed, context);
-    return { status: 200, json: { messages, ack: encodeAck(through) } };
+    return { status: 200, json: { messages, ack: encodeAck(through, epoch) } };
   }
 
   /** R159, R160. */
@@ -156,15 +156,35 @@ export class SeedMessages {
       unread += count;
       const left = limit - messages.length;
       if (left <= 0) continue;
-      const after = numberOf(objectOf(conversation['me'])['readThrough']);
-      const found = await this.#above(conversation, { after, limit: left }, context);
-      messages.push(...(await this.#columns(found.messages, conversation, context)));
+      const found = await this.#unread(conversation, { before: 0, limit: left }, context);
+      messages.push(...(await this.#columns(found, conversation, context)));
     }
     return { status: 200, json: { messages, unread_count: unread } };
   }
 
   async #conversation(conversationId: string, context: Context): Promise<Json> {
     return (await this.#calls.call('Conversations.Get', { conversationId }, context)).json;
+  }
+
+  /** Others' messages above the own read mark, oldest first. `before` 0 = to the head. */
+  async #unread(
+    conversation: Json,
+    range: { readonly before: number; readonly limit: number },
+    context: Context,
+  ): Promise<readonly Json[]> {
+    const head = numberOf(conversation['head']);
+    const end = range.before === 0 ? head : Math.min(head, range.before - 1);
+    const unread: Json[] = [];
+    let after = numberOf(objectOf(conversation['me'])['readThrough']);
+    // One's own messages raise no mark: there may be pages of them.
+    for (let page = 0; page < OWN_PAGES_MAX && after < end; page++) {
+      if (unread.length >= range.limit) break;
+      const limit = page === 0 ? range.limit : LIMIT_MAX;
+      const found = await this.#above(conversation, { after, limit }, context);
+      unread.push(...found.messages.filter(({ sequence }) => numberOf(sequence) <= end));
+      after = found.through;
+    }
+    return unread.slice(0, range.limit);
   }
 
   /** As `above`, but passes by pages on which nobody else wrote. */
@@ -323,31 +343,38 @@ interface Mark {
   readonly sequence: number;
 }
 
-/** 24 bytes a conversation: its id, then the sequence. */
+/** The epoch, then 24 bytes a conversation: its id and the sequence. */
+const EPOCH_BYTES = 8;
 const MARK_BYTES = 24;
 
-function encodeAck(marks: readonly Mark[]): string {
-  const out = new ByteWriter(marks.length * MARK_BYTES);
+function encodeAck(marks: readonly Mark[], epoch: number): string {
+  if (marks.length === 0) return '';
+  const out = new ByteWriter(EPOCH_BYTES + marks.length * MARK_BYTES);
+  out.u53(epoch);
   for (const { conversationId, sequence } of marks)
     out.raw(parseId('cnv', conversationId, 'ack')).u53(sequence);
   return base64Url(out.finish());
 }
 
-function decodeAck(ack: string): readonly Mark[] {
+/** None of an ack from before a restore: its sequences may be other messages by now. */
+function decodeAck(ack: string, epoch: number): readonly Mark[] {
   const refused = new ParleyError('BAD_CURSOR', 'ack is not one that this server gave', {
     field: 'ack',
   });
   const bytes = fromBase64Url(ack);
-  const isWhole = bytes !== undefined && bytes.length > 0 && bytes.length % MARK_BYTES === 0;
-  if (!isWhole || bytes.length > ACK_CONVERSATIONS_MAX * MARK_BYTES) throw refused;
+  const markBytes = (bytes?.length ?? 0) - EPOCH_BYTES;
+  const isWhole = markBytes > 0 && markBytes % MARK_BYTES === 0;
+  if (bytes === undefined || !isWhole || markBytes > ACK_CONVERSATIONS_MAX * MARK_BYTES)
+    throw refused;
   const input = new ByteReader(bytes);
+  const of = input.u53();
   const marks: Mark[] = [];
   while (input.remaining > 0) {
     const mark = { conversationId: encodeId('cnv', input.raw(16)), sequence: input.u53() };
     if (!Number.isSafeInteger(mark.sequence)) throw refused;
     marks.push(mark);
   }
-  return marks;
+  return of === epoch ? marks : [];
 }
 
 function callerOf(context: CallerContext): Caller {

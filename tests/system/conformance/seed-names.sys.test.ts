@@ -212,6 +212,24 @@ describe('conformance of the seeds’ names', () => {
     assert.deepEqual(idsOf(await page('')), ids.toReversed(), 'by their last messages');
   });
 
+  it('what is unread is found behind pages of one’s own, up to `before` (case 55, R121)', async () => {
+    const [anna, ben] = [await signUp(), await signUp()];
+    const writer = await online(server().url, accountOf(anna));
+    for (let n = 1; n <= 60; n++) await writer.say(`direct:${String(ben['user_id'])}`, `own ${n}`);
+    const reader = await speaker(server().url, accountOf(ben), 'rest');
+    for (const n of [1, 2, 3]) await reader.say(`direct:${String(anna['user_id'])}`, `answer ${n}`);
+    const unread = async (more: string): Promise<unknown[]> => {
+      const { status, body } = await ask('GET', `/messages?limit=50${more}`, { as: anna });
+      assert.equal(status, 200, JSON.stringify(body));
+      assert.equal(body['unread_count'], 3);
+      return (body['messages'] as Json[]).map(({ content }) => content);
+    };
+    assert.deepEqual(await unread(''), ['answer 1', 'answer 2', 'answer 3']);
+    const place = `&user_id=${String(ben['user_id'])}&filter=unread`;
+    assert.deepEqual(await unread(place), ['answer 1', 'answer 2', 'answer 3']);
+    assert.deepEqual(await unread(`${place}&before=63`), ['answer 1', 'answer 2']);
+  });
+
   it('GET /get-messages hands out what was not delivered until its ack comes back (case 55, R125, R031)', async () => {
     const [anna, ben] = [await signUp(), await signUp()];
     const live = await online(server().url, accountOf(anna));
@@ -230,6 +248,16 @@ describe('conformance of the seeds’ names', () => {
     await live.socket.until(({ receipts }) => receipts?.peer?.deliveredThrough === 2);
     const wrong = await ask('GET', '/get-messages?ack=nonsense', { as: ben });
     assert.deepEqual([wrong.status, wrong.body['reason']], [400, 'BAD_CURSOR']);
+    // Of another epoch: from before a restore, when its sequences were other messages.
+    await ask('POST', '/messages', {
+      body: { receiver_id: ben['user_id'], content: 'new' },
+      as: anna,
+    });
+    const [left, newest] = await fetched();
+    assert.deepEqual(left, ['new']);
+    const old = Buffer.from(newest, 'base64url');
+    old.writeUInt32LE(old.readUInt32LE(0) - 1, 0);
+    assert.deepEqual((await fetched(`?ack=${old.toString('base64url')}`))[0], ['new']);
   });
 
   it('GET /get-messages: an ack fits into a URL however many conversations wait, and passes by one’s own messages (case 55, R125)', async () => {
