@@ -89,7 +89,7 @@ export function* updateConversation(
       ifVersion: versionOf(request.ifMatch),
       ...(fields.has('name') ? { name: given?.name ?? '' } : {}),
       ...(fields.has('pictureMediaId') ? { pictureMediaId: picture } : {}),
-      ...(fields.has('settings') ? { settings: parseSettings(given?.settings) } : {}),
+      ...(fields.has('settings') ? { settings: wholeSettings(given?.settings) } : {}),
     }),
   );
   return {
@@ -256,6 +256,14 @@ function parseSettings(settings: Plain<ConversationSettings> | undefined): Group
     addMembersToo: oneOf(settings?.add ?? '', ['admins', 'all'], 'settings.add') === 'all',
     slowModeMs,
   };
+}
+
+/** What a change leaves out would fall back to its default, and open a group of admins to all. */
+function wholeSettings(settings: Plain<ConversationSettings> | undefined): GroupSettings {
+  for (const name of ['history', 'send', 'add'] as const)
+    if ((settings?.[name] ?? '') === '')
+      throw badField(`conversation.settings.${name}`, 'is missing: settings are changed together');
+  return parseSettings(settings);
 }
 
 /** The fields that change: those named, or without a mask those that are set. */

@@ -164,6 +164,7 @@ const CALLS: readonly Bad[] = [
   { about: 'a change of nothing', method: 'Conversations.Update', reason: 'BAD_FIELD', request: ofGroup({ conversation: {} }) },
   { about: 'a change of what cannot change', method: 'Conversations.Update', reason: 'BAD_FIELD', request: ofGroup({ conversation: { name: 'y' }, updateMask: ['creatorUserId'] }) },
   { about: 'a change to a control character', method: 'Conversations.Update', reason: 'BAD_TEXT', request: ofGroup({ conversation: { name: 'a\u0007' } }) },
+  { about: 'a part of the settings', method: 'Conversations.Update', reason: 'BAD_FIELD', field: 'conversation.settings.history', request: ofGroup({ conversation: { settings: { slowModeMs: 5 } } }) },
   { about: 'a stale version', method: 'Conversations.Update', reason: 'VERSION_CONFLICT', request: ofGroup({ conversation: { name: 'y' }, ifMatch: '999' }) },
   { about: 'adding nobody', method: 'Conversations.AddMembers', reason: 'BAD_FIELD', request: ofGroup({ userIds: [] }) },
   { about: 'adding an unknown user', method: 'Conversations.AddMembers', reason: 'USER_UNKNOWN', request: ofGroup({ userIds: [NOBODY] }) },
