@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { cannotListen } from './listening.ts';
+import { addressOf, cannotListen } from './listening.ts';
 
 function said(code: string | undefined, port: number = 8080): string {
   const names = { what: 'HTTP', hostSetting: 'PARLEY_HOST', portSetting: 'PARLEY_HTTP_PORT' };
@@ -9,8 +9,19 @@ function said(code: string | undefined, port: number = 8080): string {
 
 describe('a port that cannot be listened on', () => {
   it('in use: the port and the setting that moves it are named', () => {
-    for (const code of ['EADDRINUSE', undefined])
-      assert.match(said(code), /192\.0\.2\.1:8080: another program .*PARLEY_HTTP_PORT \(0 = any/);
+    assert.match(
+      said('EADDRINUSE'),
+      /192\.0\.2\.1:8080: another program .*PARLEY_HTTP_PORT \(0 = any/,
+    );
+  });
+
+  it('for a reason that is not told: the likeliest one, and the host to check', () => {
+    assert.match(said(undefined), /most often another program .*\(0 = any.*check PARLEY_HOST/);
+  });
+
+  it('of an IPv6 address is shown in brackets', () => {
+    assert.equal(addressOf('::1', 80), '[::1]:80');
+    assert.equal(addressOf('127.0.0.1', 80), '127.0.0.1:80');
   });
 
   it('a privileged one: a higher port is the way out', () => {

@@ -14,11 +14,16 @@ export interface ListenFailure {
 
 const PRIVILEGED_PORTS_BELOW = 1024;
 
+/** Host and port as one word; the colons of an IPv6 address stay apart from the port's. */
+export function addressOf(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 export function cannotListen(failure: ListenFailure): ParleyError {
   const { what, host, port } = failure;
   return new ParleyError(
     'BACKEND_UNAVAILABLE',
-    `${what} cannot listen on ${host}:${port}: ${advice(failure)}`,
+    `${what} cannot listen on ${addressOf(host, port)}: ${advice(failure)}`,
     { port },
   );
 }
@@ -26,6 +31,7 @@ export function cannotListen(failure: ListenFailure): ParleyError {
 function advice({ port, hostSetting, portSetting, code }: ListenFailure): string {
   switch (code) {
     case undefined:
+      return `most often another program listens there; stop it, or choose another ${portSetting} (0 = any free one); else check ${hostSetting}`;
     case 'EADDRINUSE':
       return `another program listens there; stop it, or choose another ${portSetting} (0 = any free one)`;
     case 'EACCES':

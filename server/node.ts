@@ -16,6 +16,7 @@ import { ParleyError } from '../core/errors.ts';
 import { decodeId } from '../core/ids.ts';
 import { invariant } from '../core/invariant.ts';
 import type { Logger, MetricSample } from '../core/observe.ts';
+import { addressOf } from '../gateways/listening.ts';
 import type { StoreLink } from '../gateways/store-link.ts';
 import { LAN_TICKS } from '../broker/runtime/store-options.ts';
 import type { IdentityService, Revocation } from '../services/identity/contract.ts';
@@ -230,7 +231,10 @@ export class ParleyNode {
       },
     };
     const worker = this.#spawn('store-thread', options, [port2]);
-    const calls = callsTo<StoreCalls>(port1);
+    const calls = callsTo<StoreCalls>(port1, {
+      // A recovery takes what it takes; a stop has the drain's own bound (main ends the process).
+      unbounded: ['start', 'stop'],
+    });
     this.#store = { worker, calls };
     await calls.start();
   }
@@ -293,13 +297,12 @@ export class ParleyNode {
   }
 
   #addresses(ports: GatewayPorts, grpcPort: number): Addresses {
-    const host = this.#parts.config.host;
-    const shown =
-      host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+    const { host, grpcHost } = this.#parts.config;
+    const wsPort = ports.wsPort === 0 ? ports.httpPort : ports.wsPort;
     return {
-      url: `http://${shown}:${ports.httpPort}`,
-      webSocketUrl: `ws://${shown}:${ports.wsPort === 0 ? ports.httpPort : ports.wsPort}/v1/ws`,
-      grpc: `${shown}:${grpcPort}`,
+      url: `http://${reachable(host, ports.httpPort)}`,
+      webSocketUrl: `ws://${reachable(host, wsPort)}/v1/ws`,
+      grpc: reachable(grpcHost, grpcPort),
     };
   }
 
@@ -367,6 +370,11 @@ function mainCalls(identity: IdentityService, own: Omit<MainCalls, keyof Identit
         : undefined;
     },
   });
+}
+
+/** Where this machine reaches what listens there. */
+function reachable(host: string, port: number): string {
+  return addressOf(host === '0.0.0.0' || host === '::' ? 'localhost' : host, port);
 }
 
 /** Both, or the first failure once both have ended: nothing goes on behind a failed start. */

@@ -52,6 +52,19 @@ describe('calls between threads', () => {
       return true;
     });
   });
+  it('end at the deadline, but for those that may take as long as they need', async () => {
+    const channel = new MessageChannel();
+    const slow = (): Promise<string> =>
+      new Promise((done) => setTimeout(() => done('recovered'), 60));
+    serveCalls(channel.port1, { start: slow, metrics: slow }, SILENT);
+    const store = callsTo<{ start(): Promise<string>; metrics(): Promise<string> }>(channel.port2, {
+      unbounded: ['start'],
+      deadlineMs: 5,
+    });
+    await assert.rejects(store.metrics(), { reason: 'DEADLINE' });
+    assert.equal(await store.start(), 'recovered');
+    channel.port1.close();
+  });
   it('refuse a method that is not served', async () => {
     await assert.rejects(adder.missing(), { reason: 'PROTOCOL_UNSUPPORTED' });
   });

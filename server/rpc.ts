@@ -54,11 +54,27 @@ export function transferred(port: MessagePort): MessagePort {
   return port;
 }
 
+export interface CallOptions<T> {
+  /**
+   * Methods whose length nobody can tell beforehand and that end by themselves, or with the process
+   * when the other thread ends: these have no deadline.
+   */
+  readonly unbounded?: readonly (keyof T & string)[];
+  /** For every other method. */
+  readonly deadlineMs?: number;
+}
+
 /** A proxy of what the other side serves. Every method returns a promise. */
-export function callsTo<T extends object>(port: MessagePort): T {
+export function callsTo<T extends object>(port: MessagePort, options: CallOptions<T> = {}): T {
+  const deadlineMs = options.deadlineMs ?? DEADLINE_MS;
+  const unbounded = new Set<string>(options.unbounded);
   const pending = new Map<
     number,
-    { done: (value: unknown) => void; fail: (error: unknown) => void; timer: NodeJS.Timeout }
+    {
+      done: (value: unknown) => void;
+      fail: (error: unknown) => void;
+      timer: NodeJS.Timeout | undefined;
+    }
   >();
   let next = 1;
   port.on('message', (response: Response) => {
@@ -76,11 +92,11 @@ export function callsTo<T extends object>(port: MessagePort): T {
       );
     const id = next++;
     return new Promise((done, fail) => {
-      const timer = setTimeout(() => {
+      const late = (): void => {
         pending.delete(id);
-        fail(new ParleyError('DEADLINE', `${method} took longer than ${DEADLINE_MS} ms`));
-      }, DEADLINE_MS);
-      timer.unref();
+        fail(new ParleyError('DEADLINE', `${method} took longer than ${deadlineMs} ms`));
+      };
+      const timer = unbounded.has(method) ? undefined : setTimeout(late, deadlineMs).unref();
       pending.set(id, { done, fail, timer });
       const transfer = args.filter(
         (arg): arg is MessagePort => typeof arg === 'object' && arg !== null && moved.has(arg),

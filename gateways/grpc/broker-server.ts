@@ -31,7 +31,7 @@ import {
   serviceError,
   type Received,
 } from './grpc-calls.ts';
-import { cannotListen } from '../listening.ts';
+import { addressOf, cannotListen } from '../listening.ts';
 import { publish, type PublishParts } from './publish.ts';
 import type { Subscriptions } from './subscribe.ts';
 import { TokenStreams } from './token-streams.ts';
@@ -91,7 +91,7 @@ export class BrokerServer implements Metered {
     const { host, port } = this.#options;
     return new Promise((done, fail) => {
       this.#server.bindAsync(
-        `${host}:${port}`,
+        addressOf(host, port),
         ServerCredentials.createInsecure(),
         (error, bound) => {
           if (error === null) done(bound);
@@ -103,7 +103,7 @@ export class BrokerServer implements Metered {
                 port,
                 hostSetting: 'PARLEY_GRPC_HOST',
                 portSetting: 'PARLEY_GRPC_PORT',
-                code: /\bE[A-Z]{3,}\b/.exec(error.message)?.[0],
+                code: codeIn(error.message),
               }),
             );
         },
@@ -194,6 +194,12 @@ export class BrokerServer implements Metered {
       done(serviceError(refusalOf(error)));
     }
   }
+}
+
+/** The system's code, which the library only puts into words; undefined if it is not in them. */
+function codeIn(message: string): string | undefined {
+  if (message.startsWith('Name resolution failed')) return 'ENOTFOUND';
+  return /\bE[A-Z]{3,}\b/.exec(message)?.[0];
 }
 
 /** '' = none was given. */

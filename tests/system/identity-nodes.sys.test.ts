@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
+import { Database } from '../../services/identity/adapters/database.ts';
+import { migrate } from '../../services/identity/adapters/migrate.ts';
 import { MIGRATIONS } from '../../services/identity/adapters/pg-stores.ts';
 import { callerOf } from './identity-bench.ts';
 import { freshIdentity, HOME, PASSWORD } from './fresh-identity.ts';
@@ -111,6 +113,24 @@ describe('nodes of identity on PostgreSQL', function () {
       await house.bench.start();
       assert.equal((await house.node.identity.getUser(caller, 'me')).username, 'ann');
       await house.node.identity.refresh(tokens.refreshToken);
+    });
+
+    it('a migration takes as long as it needs; only other queries have a deadline', async () => {
+      const database = new Database({
+        target: await house.bench.newDatabase(),
+        poolMax: 1,
+        queryDeadlineMs: 150,
+      });
+      try {
+        const slow = 'create table slow (n integer); select pg_sleep(0.4)';
+        assert.deepEqual(await migrate(database, [{ number: 1, name: 'slow', sql: slow }]), [1]);
+        await refused(
+          database.query({ name: 'sleep', text: 'select pg_sleep(0.4)' }, []),
+          'BACKEND_UNAVAILABLE',
+        );
+      } finally {
+        await database.stop();
+      }
     });
 
     it('connections cut under it are replaced without anybody noticing', async () => {

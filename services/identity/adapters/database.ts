@@ -10,6 +10,8 @@ export interface DatabaseOptions {
   readonly target: DatabaseTarget;
   /** Connections at most; idle ones close by themselves. */
   readonly poolMax: number;
+  /** Of one query outside a session. The default is 10 s. */
+  readonly queryDeadlineMs?: number;
 }
 
 /** A URL, or the parts of one. The password stays inside. */
@@ -40,6 +42,8 @@ export interface DatabaseSession {
 
 const CONNECT_DEADLINE_MS = 5_000;
 const QUERY_DEADLINE_MS = 10_000;
+/** The longest that a timer knows, 24 days. pg takes 0 for "not said" and goes by the pool's deadline. */
+const UNLIMITED_MS = 2 ** 31 - 1;
 const IDLE_MS = 10_000;
 /** Waiting for a connection beyond this many is refused: the database is slower than its callers. */
 const WAITING_MAX = 1_000;
@@ -54,7 +58,7 @@ export class Database {
       max: poolMax,
       idleTimeoutMillis: IDLE_MS,
       connectionTimeoutMillis: CONNECT_DEADLINE_MS,
-      query_timeout: QUERY_DEADLINE_MS,
+      query_timeout: options.queryDeadlineMs ?? QUERY_DEADLINE_MS,
       keepAlive: true,
       allowExitOnIdle: true,
       application_name: 'parley',
@@ -98,7 +102,7 @@ export class Database {
     try {
       return await work({
         run: async (text, values = []) => {
-          const config = { text, values: [...values], query_timeout: 0 };
+          const config = { text, values: [...values], query_timeout: UNLIMITED_MS };
           const result = await client.query<Row>(config);
           return result.rows;
         },
