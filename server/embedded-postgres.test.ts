@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -66,6 +67,15 @@ async function startElsewhere(
   lingerMs: number,
   uid?: number,
 ): Promise<ChildProcess> {
+  const child = spawnElsewhere(dataDir, lingerMs, uid);
+  await Promise.race([
+    once(child.stdout ?? assert.fail(), 'data'),
+    once(child, 'exit').then(([code]) => assert.fail(`it ended with ${String(code)}`)),
+  ]);
+  return child;
+}
+
+function spawnElsewhere(dataDir: string, lingerMs: number, uid?: number): ChildProcess {
   const module = new URL('./embedded-postgres.js', import.meta.url).href;
   const script = `
     import { EmbeddedPostgres } from ${JSON.stringify(module)};
@@ -80,10 +90,6 @@ async function startElsewhere(
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   children.push(child);
-  await Promise.race([
-    once(child.stdout, 'data'),
-    once(child, 'exit').then(([code]) => assert.fail(`it ended with ${String(code)}`)),
-  ]);
   return child;
 }
 
@@ -189,6 +195,36 @@ describe('embedded PostgreSQL', function () {
     await kill(server, 'SIGKILL');
     assert.ok(await waitUntil(() => !isAlive(pid), performance.now() + 5_000));
     assert.ok(!existsSync(join(dataDir, 'postgres', 'postmaster.pid')), 'it shut down cleanly');
+  });
+
+  it('a server killed before PostgreSQL was ready leaves none for ever either', async () => {
+    const server = spawnElsewhere(dataDir, 200);
+    const clusterDir = join(dataDir, 'postgres');
+    const isSpawned = (): boolean => readPostmaster(clusterDir) !== undefined;
+    assert.ok(await waitUntil(isSpawned, performance.now() + 8_000));
+    const pid = pidOf(dataDir);
+    await kill(server, 'SIGKILL');
+    assert.ok(await waitUntil(() => !isAlive(pid), performance.now() + 5_000));
+  });
+
+  it('what keeps it from being started again is told and tried again, and ends nothing', async () => {
+    const troubles: string[] = [];
+    const { postgres } = await start(dataDir, { onTrouble: (e) => troubles.push(e.message) });
+    const isTold = (what: RegExp) => (): boolean => troubles.some((each) => what.test(each));
+    const pid = postgres.pid ?? assert.fail('no pid');
+    const password = join(dataDir, 'postgres.json');
+    const owner = join(dataDir, 'postgres', 'parley.owner');
+    renameSync(password, `${password}.away`);
+    // Stands for a full disk: the file cannot be written.
+    rmSync(owner);
+    mkdirSync(owner);
+    process.kill(pid, 'SIGKILL');
+    assert.ok(await waitUntil(isTold(/postgres\.json.*cannot be read/), performance.now() + 5_000));
+    renameSync(`${password}.away`, password);
+    assert.ok(await waitUntil(isTold(/cannot use .*EISDIR/), performance.now() + 5_000));
+    rmSync(owner, { recursive: true });
+    const isBack = (): boolean => postgres.pid !== pid && isAlive(postgres.pid ?? 0);
+    assert.ok(await waitUntil(isBack, performance.now() + 8_000));
   });
 
   it('it is started again when it dies under a running server', async () => {

@@ -114,7 +114,7 @@ export class EmbeddedPostgres {
     try {
       return await this.#open();
     } catch (thrown) {
-      throw thrown instanceof ParleyError ? thrown : unusable(this.#clusterDir, thrown);
+      throw refusalOf(this.#clusterDir, thrown);
     }
   }
 
@@ -153,9 +153,7 @@ export class EmbeddedPostgres {
   }
 
   async #run(password: Secret): Promise<PostgresConnection> {
-    const connection = (await this.#adopt(password)) ?? (await this.#launch(password));
-    this.#startGuard();
-    return connection;
+    return (await this.#adopt(password)) ?? (await this.#launch(password));
   }
 
   /** Connects to a PostgreSQL that a killed server left behind, if it is ours and well. */
@@ -173,6 +171,7 @@ export class EmbeddedPostgres {
       if (connection !== undefined && isAlive(found.pid) && (await answers(connection))) {
         this.#pid = found.pid;
         this.#listen = listenOf(connection);
+        this.#startGuard(found.pid, this.#sign());
         return connection;
       }
     }
@@ -219,6 +218,8 @@ export class EmbeddedPostgres {
     const log = openLog(logPath);
     const logStart = statSync(logPath).size;
     const program = this.#binaries().postgres;
+    // Before the spawn: what can fail fails while there is nothing to end.
+    const nonce = this.#sign();
     // Detached: a Ctrl-C in the terminal is for the server, which ends PostgreSQL after draining.
     const child = spawn(program, serverArguments(this.#clusterDir, listen), {
       ...clusterSpawn(this.#clusterDir, this.#runAs),
@@ -233,6 +234,8 @@ export class EmbeddedPostgres {
       this.#check();
     });
     child.unref();
+    // At once: a server killed before PostgreSQL is ready leaves an orphan as well.
+    if (child.pid !== undefined) this.#startGuard(child.pid, nonce);
     const isSettled = (): boolean => {
       const found = readPostmaster(this.#clusterDir);
       return failure !== undefined || (found?.isReady === true && found.pid === child.pid);
@@ -251,12 +254,17 @@ export class EmbeddedPostgres {
     );
   }
 
-  #startGuard(): void {
-    this.#guard?.removeAllListeners().kill('SIGKILL');
+  /** Puts our sign on the cluster, which ends the rights of every guard before, and returns it. */
+  #sign(): string {
     const nonce = randomBytes(12).toString('hex');
     const ownerFile = join(this.#clusterDir, 'parley.owner');
     writeFileSync(ownerFile, nonce, { mode: 0o600 });
     if (this.#runAs !== undefined) chownSync(ownerFile, this.#runAs.uid, this.#runAs.gid);
+    return nonce;
+  }
+
+  #startGuard(pid: number, nonce: string): void {
+    this.#guard?.removeAllListeners().kill('SIGKILL');
     const lingerMs = this.#options.orphanLingerMs ?? ORPHAN_LINGER_MS;
     const args = [
       '-c',
@@ -264,7 +272,7 @@ export class EmbeddedPostgres {
       'parley-postgres-guard',
       String(lingerMs / 1000),
       nonce,
-      String(this.#pid),
+      String(pid),
     ];
     const guard = spawn('/bin/sh', args, {
       ...clusterSpawn(this.#clusterDir, this.#runAs),
@@ -289,17 +297,16 @@ export class EmbeddedPostgres {
   }
 
   async #revive(): Promise<void> {
-    const password = readPassword(this.#options.dataDir);
     this.#options.onTrouble?.(
       new ParleyError('BACKEND_UNAVAILABLE', 'PostgreSQL ended by itself and is started again'),
     );
     for (let waitMs = 100; !this.#isStopping; waitMs = Math.min(2 * waitMs, REVIVE_WAIT_MAX_MS)) {
       try {
-        await this.#run(password);
+        await this.#run(readPassword(this.#options.dataDir));
         return;
       } catch (thrown) {
-        if (thrown instanceof ParleyError) this.#options.onTrouble?.(thrown);
-        else throw thrown;
+        // Whatever it is (a full disk, a lost file), chats go on without it and it may pass.
+        this.#options.onTrouble?.(refusalOf(this.#clusterDir, thrown));
       }
       await sleep(waitMs, undefined, { ref: false });
     }
@@ -408,7 +415,8 @@ function clientOf(connection: PostgresConnection, database: string): pg.Client {
 }
 
 /** Files could not be made, owned or read: the file system says why in its code. */
-function unusable(clusterDir: string, cause: unknown): ParleyError {
+function refusalOf(clusterDir: string, cause: unknown): ParleyError {
+  if (cause instanceof ParleyError) return cause;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'error';
   const advice =
     code === 'ENOSPC' || code === 'EDQUOT'
