@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'mocha';
@@ -50,6 +58,37 @@ describe('the data directory', () => {
       writeFileSync(join(path, 'lock'), lock);
       takeDataDirectory(path).release();
     }
+  });
+  it('of an owner in another container is left alone, but by who has a better lock', () => {
+    const path = join(root, 'elsewhere');
+    takeDataDirectory(path).release();
+    const lock = join(path, 'lock');
+    const other = '{"pid":1,"startedAt":"1","pidNamespace":"pid:[1]"}';
+    writeFileSync(lock, other);
+    assert.throws(() => takeDataDirectory(path), /process 1 of another container.*remove .*lock/);
+    assert.equal(readFileSync(lock, 'utf8'), other);
+    const taken = takeDataDirectory(path, { unseenOwner: 'gone' });
+    // The other may do the same: what is not one's own any more is not removed.
+    writeFileSync(lock, `{"pid":${process.pid},"startedAt":"1","pidNamespace":"pid:[1]"}`);
+    taken.release();
+    assert.ok(existsSync(lock));
+  });
+  it('a stale lock that another start replaces at that moment is put back', () => {
+    const path = join(root, 'raced');
+    takeDataDirectory(path).release();
+    const lock = join(path, 'lock');
+    writeFileSync(lock, '{"pid":1,"startedAt":"0"}');
+    const winner = `{"pid":${process.ppid},"startedAt":""}`;
+    const rename = fs.renameSync;
+    fs.renameSync = (from, to) => {
+      fs.renameSync = rename;
+      syncBuiltinESMExports();
+      writeFileSync(lock, winner);
+      rename(from, to);
+    };
+    syncBuiltinESMExports();
+    assert.throws(() => takeDataDirectory(path), new RegExp(`in use by process ${process.ppid}`));
+    assert.equal(readFileSync(lock, 'utf8'), winner);
   });
   it('that cannot be made is refused with what to do', () => {
     const file = join(root, 'file');

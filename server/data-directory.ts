@@ -1,6 +1,8 @@
 /**
  * The data directory and who owns it. One process at a time: a lock file names the owner by pid and
  * start time, so a killed process never blocks the next one and a recycled pid is not taken for it.
+ * Pids mean nothing across containers: of an owner from another pid namespace the lock cannot tell
+ * whether it lives. A server goes on then, because the kernel's lock on its store will tell.
  */
 import {
   existsSync,
@@ -8,6 +10,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -28,13 +31,26 @@ export interface DataDirectory {
   release(): void;
 }
 
+export interface TakeOptions {
+  /**
+   * What an owner from another pid namespace (another container) counts as: `gone` for who takes a
+   * lock of the kernel's before touching anything, else `running`.
+   */
+  readonly unseenOwner: 'gone' | 'running';
+}
+
 interface Owner {
   readonly pid: number;
   readonly startedAt: string;
+  /** Where the pid is one; '' where the system does not tell. */
+  readonly pidNamespace: string;
 }
 
 /** Makes the directory if need be and takes it. Refuses with BACKEND_UNAVAILABLE and says why. */
-export function takeDataDirectory(path: string): DataDirectory {
+export function takeDataDirectory(
+  path: string,
+  options: TakeOptions = { unseenOwner: 'running' },
+): DataDirectory {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -44,7 +60,11 @@ export function takeDataDirectory(path: string): DataDirectory {
       error,
     );
   }
-  const me: Owner = { pid: process.pid, startedAt: startOf(process.pid) ?? '' };
+  const me: Owner = {
+    pid: process.pid,
+    startedAt: startOf(process.pid) ?? '',
+    pidNamespace: pidNamespace(),
+  };
   const mine = join(path, `${LOCK}.${me.pid}`);
   try {
     writeFileSync(mine, JSON.stringify(me));
@@ -55,7 +75,7 @@ export function takeDataDirectory(path: string): DataDirectory {
     );
   }
   try {
-    claim(path, mine);
+    claim(path, mine, (owner) => refuseLiving(path, owner, me, options));
   } finally {
     rmSync(mine, { force: true });
   }
@@ -63,7 +83,11 @@ export function takeDataDirectory(path: string): DataDirectory {
   return { path, isNew, release: () => release(path, me) };
 }
 
-function claim(path: string, mine: string): void {
+function claim(
+  path: string,
+  mine: string,
+  refuseLivingOwner: (owner: Owner | undefined) => void,
+): void {
   const lock = join(path, LOCK);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     try {
@@ -74,33 +98,72 @@ function claim(path: string, mine: string): void {
       if (codeOf(error) !== 'EEXIST')
         throw refused(`the data directory ${path} cannot be locked (${codeOf(error)})`, error);
     }
-    const owner = readOwner(lock);
-    if (owner !== undefined && isRunning(owner))
-      throw refused(
-        `the data directory ${path} is in use by process ${owner.pid}; stop that server, or give this one another PARLEY_DATA_DIR`,
-      );
-    // Moved away rather than removed: of two that see the same stale lock, one moves it.
-    const stale = `${lock}.stale.${process.pid}`;
-    try {
-      renameSync(lock, stale);
-      rmSync(stale, { force: true });
-    } catch {
-      // Another process was faster; the next attempt sees its lock.
-    }
+    const judged = textOf(lock);
+    refuseLivingOwner(ownerIn(judged));
+    if (judged !== undefined) removeStale(lock, judged);
   }
   throw refused(
     `the data directory ${path} is being taken by another process; start one server at a time`,
   );
 }
 
-function readOwner(lock: string): Owner | undefined {
+/**
+ * Moved away rather than removed: of two that see the same stale lock, one moves it. What was moved
+ * may by then be the lock of one that was faster: that is put back.
+ */
+function removeStale(lock: string, judged: string): void {
+  const stale = `${lock}.stale.${process.pid}`;
   try {
-    const owner: unknown = JSON.parse(readFileSync(lock, 'utf8'));
+    renameSync(lock, stale);
+    if (textOf(stale) !== judged) linkSync(stale, lock);
+  } catch {
+    // Another process was faster; the next attempt sees its lock.
+  } finally {
+    rmSync(stale, { force: true });
+  }
+}
+
+function refuseLiving(
+  path: string,
+  owner: Owner | undefined,
+  me: Owner,
+  options: TakeOptions,
+): void {
+  if (owner === undefined) return;
+  if (owner.pidNamespace !== me.pidNamespace && owner.pidNamespace !== '') {
+    if (options.unseenOwner === 'gone') return;
+    throw refused(
+      `the data directory ${path} was taken by process ${owner.pid} of another container, which cannot be seen from here; run this where that server runs, or, if it is surely gone, start a server here or remove ${join(path, LOCK)}`,
+    );
+  }
+  if (isRunning(owner))
+    throw refused(
+      `the data directory ${path} is in use by process ${owner.pid}; stop that server, or give this one another PARLEY_DATA_DIR`,
+    );
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined: the lock is gone or torn, which a living owner's never is. */
+function ownerIn(text: string | undefined): Owner | undefined {
+  try {
+    const owner: unknown = JSON.parse(text ?? '');
     if (typeof owner !== 'object' || owner === null || !('pid' in owner) || !('startedAt' in owner))
       return undefined;
-    return typeof owner.pid === 'number' && typeof owner.startedAt === 'string'
-      ? { pid: owner.pid, startedAt: owner.startedAt }
-      : undefined;
+    // Locks of versions before name no namespace.
+    const space: unknown = 'pidNamespace' in owner ? owner.pidNamespace : '';
+    if (typeof owner.pid !== 'number' || typeof owner.startedAt !== 'string') return undefined;
+    return {
+      pid: owner.pid,
+      startedAt: owner.startedAt,
+      pidNamespace: typeof space === 'string' ? space : '',
+    };
   } catch {
     return undefined;
   }
@@ -128,9 +191,18 @@ function startOf(pid: number): string | undefined {
   }
 }
 
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
+}
+
+/** Only its own: another container's process may have the same pid. */
 function release(path: string, me: Owner): void {
   const lock = join(path, LOCK);
-  if (readOwner(lock)?.pid === me.pid) rmSync(lock, { force: true });
+  if (textOf(lock) === JSON.stringify(me)) rmSync(lock, { force: true });
 }
 
 function refused(message: string, cause?: unknown): ParleyError {

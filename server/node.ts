@@ -112,7 +112,7 @@ export class ParleyNode {
     const { config, log } = this.#parts;
     // The binding must be loaded on the main thread before any worker loads it.
     loadRocksBinding();
-    const data = takeDataDirectory(config.dataDir);
+    const data = takeDataDirectory(config.dataDir, { unseenOwner: 'gone' });
     this.#data = data;
     const keyFile = openKeyFile(config.keyFile, {
       isDataDirectoryNew: data.isNew,
@@ -133,6 +133,10 @@ export class ParleyNode {
       log.warn(
         `PARLEY_SHARDS is ${config.shards}, but this data directory was made with ${cluster.shards} shards, which it keeps`,
       );
+    // The lock file judges by process numbers, which another container does not see; the kernel's lock
+    // on the store does not err. So nothing beside the store is touched before that is held.
+    const store = this.#spawnStore(keyFile, cluster);
+    await store.open();
     const accounts = startAccounts({
       config,
       keyWrap: wrap,
@@ -143,7 +147,7 @@ export class ParleyNode {
       this.#accounts = started;
     });
     // Both end before a failure goes on: `stop` then finds all that runs.
-    await both(accounts, this.#startStore(keyFile, cluster));
+    await both(accounts, store.start());
     recordUsedParts(data.path);
     const gateway = await this.#startGateway(cluster);
     this.#gateway = gateway;
@@ -189,7 +193,7 @@ export class ParleyNode {
     return [...samples.flat(), ...(this.#grpc?.metrics() ?? [])];
   }
 
-  async #startStore(keyFile: KeyEncryptionKey, cluster: Cluster): Promise<void> {
+  #spawnStore(keyFile: KeyEncryptionKey, cluster: Cluster): StoreCalls {
     const { config } = this.#parts;
     const directory = join(config.dataDir, 'store-0');
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -233,10 +237,10 @@ export class ParleyNode {
     const worker = this.#spawn('store-thread', options, [port2]);
     const calls = callsTo<StoreCalls>(port1, {
       // A recovery takes what it takes; a stop has the drain's own bound (main ends the process).
-      unbounded: ['start', 'stop'],
+      unbounded: ['open', 'start', 'stop'],
     });
     this.#store = { worker, calls };
-    await calls.start();
+    return calls;
   }
 
   async #startGateway(cluster: Cluster): Promise<Thread<GatewayCalls>> {

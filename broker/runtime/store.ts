@@ -85,6 +85,7 @@ export class Store implements Metered {
   /** Of the log, while the store stopped. */
   #failure: ParleyError | undefined;
   #ready: (() => void) | undefined;
+  #opening: Promise<unknown> | undefined;
 
   constructor(options: StoreOptions) {
     const { limits, clock, timers, log } = options;
@@ -118,11 +119,20 @@ export class Store implements Metered {
     });
   }
 
+  /**
+   * Opens the state store, whose lock keeps every other process off this data. `start` does it too;
+   * apart it is for who must not touch what lies beside it before. Idempotent.
+   */
+  async open(): Promise<void> {
+    this.#opening ??= this.options.storage.state.open();
+    await this.#opening;
+  }
+
   /** Opens, recovers, leads. Rejects when storage refuses; then nothing was changed. */
   async start(): Promise<void> {
     const { storage, limits, voters, log } = this.options;
     const { state } = storage;
-    await state.open();
+    await this.open();
     const found = await findShards(state, limits.shards, voters);
     const recovery = await storage.recover(appliedIndexes(found));
     log.info('the log was recovered', {

@@ -5,6 +5,7 @@
 import { MessageChannel, Worker, workerData, type MessagePort } from 'node:worker_threads';
 import { toParleyError } from '../../core/errors.ts';
 import type { ReplicaId } from '../../core/ids.ts';
+import { invariant } from '../../core/invariant.ts';
 import type { Logger, MetricSample } from '../../core/observe.ts';
 import { DirectoryMachine } from '../../broker/account/account-machine.ts';
 import { PackedConversationMachine } from '../../broker/conversation/machine.ts';
@@ -46,7 +47,9 @@ export interface StoreThreadOptions {
 
 /** What the main thread may ask of a store. */
 export interface StoreCalls {
-  /** Resolves when the store has recovered and leads its shards. */
+  /** Takes the kernel's lock on the store. Refused while another process, wherever it runs, has it. */
+  open(): Promise<void>;
+  /** After `open`. Resolves when the store has recovered and leads its shards. */
   start(): Promise<void>;
   /** A gateway's end of a Link. */
   connect(port: MessagePort): Promise<void>;
@@ -62,6 +65,8 @@ const THIS_REPLICA = 1;
 class StoreThread implements StoreCalls {
   readonly #options: StoreThreadOptions;
   readonly #log: Logger;
+  #opened: Store | undefined;
+  /** Once it leads. */
   #store: Store | undefined;
   #sync: Worker | undefined;
 
@@ -74,7 +79,7 @@ class StoreThread implements StoreCalls {
     return this.#log;
   }
 
-  async start(): Promise<void> {
+  async open(): Promise<void> {
     const { limits, settings } = this.#options;
     // The replica's id: this node holds the first replica of every shard, and is the only voter.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
@@ -95,6 +100,13 @@ class StoreThread implements StoreCalls {
       queries: (reads) => queryHandlerOf(reads, this.#log),
       fatal: (error) => this.#fatal('the store cannot go on; the process ends', error),
     });
+    await store.open();
+    this.#opened = store;
+  }
+
+  async start(): Promise<void> {
+    const store = this.#opened;
+    invariant(store !== undefined, 'store-thread.opened-before-start');
     await store.start();
     this.#store = store;
   }

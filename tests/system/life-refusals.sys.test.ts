@@ -168,6 +168,23 @@ describe('a start that must not be (R224)', () => {
     await server.stop();
   });
 
+  it('a second start from another container, which sees no process of the first, harms nothing', async () => {
+    await server.start();
+    const postmaster = server.postmasterPid();
+    // As it looks from there: an owner whose number is nobody's.
+    const lock = join(server.dataDir, 'lock');
+    writeFileSync(lock, '{"pid":1,"startedAt":"1","pidNamespace":"pid:[1]"}');
+    const ended = await runToEnd({ ...server.settings, PARLEY_HTTP_PORT: '0' });
+    assert.equal(ended.code, 1);
+    assert.match(ended.stderr, /state is in use by another process; stop that server/);
+    assert.equal(server.postmasterPid(), postmaster);
+    assert.ok(existsSync(join(server.dataDir, 'postgres', 'postmaster.pid')));
+    await say(ana, 'still here too');
+    await server.kill();
+    await server.start();
+    await server.stop();
+  });
+
   for (const [what, variable] of [
     ['HTTP', 'PARLEY_HTTP_PORT'],
     ['WebSocket', 'PARLEY_WS_PORT'],
