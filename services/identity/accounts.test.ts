@@ -39,8 +39,13 @@ class House {
       findByUsername: (name: string) =>
         Promise.resolve(name === this.row.username ? this.row : undefined),
       findAccounts: () => Promise.resolve([this.row]),
-      setPasswordHash: async (_user: UserId, passwordHash: string) => {
+      setPasswordHash: async (
+        _user: UserId,
+        { replaced, passwordHash }: { replaced: string; passwordHash: string },
+      ) => {
+        if (this.row.passwordHash !== replaced) return false;
         this.row = { ...this.row, passwordHash };
+        return true;
       },
     } as unknown as AccountStore,
     passwords: {
@@ -111,5 +116,21 @@ describe('signing in', () => {
     assert.deepEqual(house.revoked.at(-1), { userId, sessionId: house.sessionId });
     house.beforeOpen = () => Promise.resolve();
     assert.equal(await house.logIn('another password'), 'signed in');
+  });
+  it('of two changes of a password at once one wins, the other fails', async () => {
+    const house = new House();
+    const change = (newPassword: string): Promise<string> => {
+      const caller = {
+        userId: house.row.userId,
+        deviceId: newId('dev', 4) as DeviceId,
+        sessionId: newId('ses', 4) as SessionId,
+      };
+      return house.accounts
+        .changePassword(caller, { oldPassword: 'right password', newPassword })
+        .then(() => 'changed', reasonOf);
+    };
+    const told = await Promise.all([change('the first one'), change('the second one')]);
+    assert.deepEqual(told.toSorted(), ['LOGIN_FAILED', 'changed']);
+    assert.equal(house.revoked.length, 1);
   });
 });

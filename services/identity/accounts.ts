@@ -110,7 +110,10 @@ export class Accounts {
       throttle.failed(row.username, origin);
       throw loginFailed();
     }
-    await store.setPasswordHash(caller.userId, await passwords.hash(next));
+    const passwordHash = await passwords.hash(next);
+    // Of two changes at once one wins: the other's old password is not the password any more.
+    const hashes = { replaced: row.passwordHash, passwordHash };
+    if (!(await store.setPasswordHash(caller.userId, hashes))) throw loginFailed();
     await sessions.revoke({ userId: caller.userId, exceptSessionId: caller.sessionId });
     return { tokens: await sessions.renew(caller), user: userOf(row, caller.userId) };
   }

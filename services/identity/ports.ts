@@ -78,7 +78,11 @@ export interface AccountStore {
   /** Names that contain the folded text; those that begin with it first. */
   searchAccounts(folded: string, limit: number): Promise<readonly AccountRow[]>;
   updateProfile(write: ProfileWrite): Promise<AccountRow | 'stale' | 'taken'>;
-  setPasswordHash(userId: UserId, passwordHash: string): Promise<void>;
+  /** False: its hash is no longer `replaced`, so somebody else has changed the password. */
+  setPasswordHash(
+    userId: UserId,
+    hashes: { readonly replaced: string; readonly passwordHash: string },
+  ): Promise<boolean>;
   existing(userIds: readonly UserId[]): Promise<readonly UserId[]>;
   recordSeen(seen: readonly Seen[]): Promise<void>;
   insertSignupCode(codeHash: Uint8Array, uses: number, timeMs: number): Promise<void>;

@@ -84,7 +84,8 @@ const UPDATE: Statement = {
 };
 const SET_PASSWORD: Statement = {
   name: 'users_set_password',
-  text: 'update users set password_hash = $2 where user_id = $1',
+  text: `update users set password_hash = $2 where user_id = $1 and password_hash = $3
+    returning user_id`,
 };
 const EXISTING: Statement = {
   name: 'users_existing',
@@ -190,8 +191,12 @@ export class PgAccounts implements AccountStore {
     }
   }
 
-  async setPasswordHash(userId: UserId, passwordHash: string): Promise<void> {
-    await this.#database.query(SET_PASSWORD, [uuidOf('usr', userId), passwordHash]);
+  async setPasswordHash(
+    userId: UserId,
+    { replaced, passwordHash }: { readonly replaced: string; readonly passwordHash: string },
+  ): Promise<boolean> {
+    const values = [uuidOf('usr', userId), passwordHash, replaced];
+    return (await this.#database.query(SET_PASSWORD, values)).length === 1;
   }
 
   async existing(userIds: readonly UserId[]): Promise<readonly UserId[]> {
