@@ -13,6 +13,7 @@ const ORIGIN = { address: '198.51.100.7' };
 /** One account; a password's hash is the password itself. */
 class House {
   readonly revoked: RevokeMatch[] = [];
+  readonly verified: string[] = [];
   /** Runs between a password that was found right and the session that it opens. */
   beforeOpen: () => Promise<void> = () => Promise.resolve();
   row: AccountRow = {
@@ -51,6 +52,7 @@ class House {
     passwords: {
       hash: (password) => Promise.resolve(password),
       verify: async (hash, password) => {
+        this.verified.push(hash);
         await new Promise((resolve) => setImmediate(resolve));
         return hash === password;
       },
@@ -68,6 +70,7 @@ class House {
     devices: { signIn: () => Promise.resolve(newId('dev', 3)) } as unknown as Devices,
     clock: CLOCK,
     signup: 'open',
+    nobodysHash: 'nobody',
   });
 
   logIn(password: string): Promise<string> {
@@ -132,5 +135,12 @@ describe('signing in', () => {
     const told = await Promise.all([change('the first one'), change('the second one')]);
     assert.deepEqual(told.toSorted(), ['LOGIN_FAILED', 'changed']);
     assert.equal(house.revoked.length, 1);
+  });
+  it('an unknown name costs a hash of the configured costs as well', async () => {
+    const house = new House();
+    await house.accounts
+      .logIn({ username: 'bob', password: 'any password' }, ORIGIN)
+      .catch(() => undefined);
+    assert.deepEqual(house.verified, ['nobody']);
   });
 });

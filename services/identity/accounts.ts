@@ -28,15 +28,14 @@ export interface AccountParts {
   readonly devices: Devices;
   readonly clock: Clock;
   readonly signup: SignupMode;
+  /**
+   * Hash of a password that nobody has, as costly as those that are made now: verified when the user
+   * name is unknown, so that the answer takes as long as for a known one and tells nothing.
+   */
+  readonly nobodysHash: string;
 }
 
 const SIGNUP_CODE_USES_MAX = 1_000_000;
-/**
- * Hash of a password that nobody has: verified when the user name is unknown, so that the answer
- * takes as long as for a known one and tells nothing.
- */
-const NOBODYS_HASH =
-  '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b/dWRWJTmaaJObGIpoEbQgDnJM';
 
 export class Accounts {
   readonly #parts: AccountParts;
@@ -72,7 +71,7 @@ export class Accounts {
   }
 
   async logIn(request: LogInRequest, origin: Origin): Promise<SignedIn> {
-    const { store, passwords, throttle } = this.#parts;
+    const { store, passwords, throttle, nobodysHash } = this.#parts;
     const { username, password } = request;
     if (typeof username !== 'string' || typeof password !== 'string') throw loginFailed();
     // Neither can be anybody's: no need to spend a hash on what cannot match.
@@ -80,7 +79,7 @@ export class Accounts {
     throttle.check(username, origin);
     const row = await store.findByUsername(username);
     const hasPassword = row !== undefined && row.passwordHash !== '';
-    const isRight = await passwords.verify(hasPassword ? row.passwordHash : NOBODYS_HASH, password);
+    const isRight = await passwords.verify(hasPassword ? row.passwordHash : nobodysHash, password);
     // Guesses made side by side passed the first look together: those beyond the limit tell nothing.
     throttle.check(username, origin);
     if (!hasPassword || !isRight) {
@@ -188,6 +187,11 @@ export async function newSignupCode(
   const code = randomBytes(12).toString('base64url');
   await store.insertSignupCode(codeHash(code), uses, clock.nowMs());
   return code;
+}
+
+/** Made once at the start, with the costs that are configured. */
+export function newNobodysHash(passwords: Passwords): Promise<string> {
+  return passwords.hash(randomBytes(24).toString('base64url'));
 }
 
 /** What is kept of an invite code. */

@@ -2,7 +2,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { SessionId, UserId } from '../../core/ids.ts';
 import { ACCESS_TOKEN_AUDIENCE, AccessTokenIssuer } from './access-tokens.ts';
-import { Accounts, newSignupCode, type SignupMode } from './accounts.ts';
+import { Accounts, newNobodysHash, newSignupCode, type SignupMode } from './accounts.ts';
 import type {
   Caller,
   Device,
@@ -50,6 +50,13 @@ export interface IdentityParts {
   readonly onRevoked?: (revocations: readonly Revocation[]) => void;
 }
 
+/** What `open` reads or makes. */
+interface Made {
+  readonly issuer: AccessTokenIssuer;
+  readonly refreshTokens: RefreshTokens;
+  readonly nobodysHash: string;
+}
+
 const REVOCATIONS_MAX = 1_000;
 /** Long past every token's life; the list of sessions does not show them anyway. */
 const EXPIRED_KEPT_MS = 24 * 60 * 60_000;
@@ -68,10 +75,16 @@ export class Identity implements IdentityService {
   static async open(parts: IdentityParts): Promise<Identity> {
     const keys = await openKeys(parts.stores.keys, parts.keyWrap, parts.clock);
     const issuer = new AccessTokenIssuer(parts.settings.tokenIssuer, keys.signing);
-    return new Identity(parts, issuer, new RefreshTokens(keys.refresh));
+    const nobodysHash = await newNobodysHash(parts.passwords);
+    return new Identity(parts, {
+      issuer,
+      refreshTokens: new RefreshTokens(keys.refresh),
+      nobodysHash,
+    });
   }
 
-  constructor(parts: IdentityParts, issuer: AccessTokenIssuer, refreshTokens: RefreshTokens) {
+  constructor(parts: IdentityParts, made: Made) {
+    const { issuer, refreshTokens, nobodysHash } = made;
     const { stores, clock, settings, passwords } = parts;
     const onRevoked = parts.onRevoked ?? ((): void => undefined);
     const throttle = new LoginThrottle(clock, settings);
@@ -93,6 +106,7 @@ export class Identity implements IdentityService {
       sessions: this.#sessions,
       devices: this.#devices,
       signup: settings.signup,
+      nobodysHash,
     });
     this.#profiles = new Profiles(stores.accounts, clock);
     this.#serviceTokens = new ServiceTokens(stores.serviceTokens, clock);
