@@ -125,6 +125,21 @@ async function assertOneOwner(
   assert.equal(tabs.sent().at(-1), 'of the owner');
 }
 
+/** A tab whose storage is held while it starts, and the one that starts meanwhile. */
+async function overtaken(
+  tabs: Tabs,
+  held: ReturnType<typeof slow>,
+): Promise<readonly [ReturnType<Tabs['tab']>, ReturnType<Tabs['tab']>]> {
+  const first = tabs.tab({ store: held.store });
+  const started = first.start();
+  await tabs.advance(100);
+  const second = await tabs.open();
+  held.goOn();
+  await started;
+  await tabs.advance(2_000);
+  return [first, second];
+}
+
 describe('owner', () => {
   it('a second tab takes over and the first says so; one connection (S11, CLIENT §4 16)', async () => {
     const tabs = new Tabs();
@@ -281,26 +296,14 @@ describe('owner', () => {
     const tabs = new Tabs();
     await tabs.closeOneBefore();
     const held = slow(tabs.store, (method) => method === 'claim');
-    const first = tabs.tab({ store: held.store });
-    const started = first.start();
-    await tabs.advance(100);
-    const second = await tabs.open();
-    held.goOn();
-    await started;
-    await tabs.advance(2_000);
+    const [first, second] = await overtaken(tabs, held);
     await assertOneOwner(tabs, { owner: first, follower: second });
   });
 
   it('a new device’s two tabs: the one that may not write its outbox’s id starts all the same', async () => {
     const tabs = new Tabs();
     const held = slow(tabs.store, (method, key) => method === 'writeOwn' && key === 'outbox');
-    const first = tabs.tab({ store: held.store });
-    const started = first.start();
-    await tabs.advance(100);
-    const second = await tabs.open();
-    held.goOn();
-    await started;
-    await tabs.advance(2_000);
+    const [first, second] = await overtaken(tabs, held);
     await assertOneOwner(tabs, { owner: second, follower: first });
   });
 
