@@ -5,6 +5,7 @@ import fs, {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -67,11 +68,37 @@ describe('the data directory', () => {
     writeFileSync(lock, other);
     assert.throws(() => takeDataDirectory(path), /process 1 of another container.*remove .*lock/);
     assert.equal(readFileSync(lock, 'utf8'), other);
-    const taken = takeDataDirectory(path, { unseenOwner: 'gone' });
+    // Refused by the better lock: nothing was replaced, so there is nothing to put back.
+    const refused = takeDataDirectory(path, { unseenOwner: 'left' });
+    assert.equal(readFileSync(lock, 'utf8'), other);
+    refused.release();
+    assert.equal(readFileSync(lock, 'utf8'), other);
+    const taken = takeDataDirectory(path, { unseenOwner: 'left' });
+    taken.claim();
+    taken.claim();
+    assert.match(readFileSync(lock, 'utf8'), new RegExp(`"pid":${process.pid},`));
+    assert.throws(() => takeDataDirectory(path), /in use by process/);
     // The other may do the same: what is not one's own any more is not removed.
     writeFileSync(lock, `{"pid":${process.pid},"startedAt":"1","pidNamespace":"pid:[1]"}`);
     taken.release();
     assert.ok(existsSync(lock));
+    assert.deepEqual(readdirSync(path), ['lock']);
+  });
+  it('a lock that another puts there while one is given up is put back', () => {
+    const path = join(root, 'given-up');
+    const taken = takeDataDirectory(path);
+    const lock = join(path, 'lock');
+    const other = '{"pid":1,"startedAt":"1","pidNamespace":"pid:[1]"}';
+    const rename = fs.renameSync;
+    fs.renameSync = (from, to) => {
+      fs.renameSync = rename;
+      syncBuiltinESMExports();
+      writeFileSync(lock, other);
+      rename(from, to);
+    };
+    syncBuiltinESMExports();
+    taken.release();
+    assert.equal(readFileSync(lock, 'utf8'), other);
   });
   it('a stale lock that another start replaces at that moment is put back', () => {
     const path = join(root, 'raced');

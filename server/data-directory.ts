@@ -2,7 +2,8 @@
  * The data directory and who owns it. One process at a time: a lock file names the owner by pid and
  * start time, so a killed process never blocks the next one and a recycled pid is not taken for it.
  * Pids mean nothing across containers: of an owner from another pid namespace the lock cannot tell
- * whether it lives. A server goes on then, because the kernel's lock on its store will tell.
+ * whether it lives. A server leaves that lock where it is and goes on, because the kernel's lock on its
+ * store will tell; only who holds that replaces it.
  */
 import {
   existsSync,
@@ -27,16 +28,22 @@ export interface DataDirectory {
   readonly path: string;
   /** Nothing was stored here before. */
   readonly isNew: boolean;
-  /** Gives the lock up. Idempotent. */
+  /**
+   * Puts this process's lock in the place of one that was left. Only for who holds a lock of the
+   * kernel's on what lies here: who left it is then surely gone.
+   */
+  claim(): void;
+  /** Gives the lock up, if it is this process's. Idempotent. */
   release(): void;
 }
 
 export interface TakeOptions {
   /**
-   * What an owner from another pid namespace (another container) counts as: `gone` for who takes a
-   * lock of the kernel's before touching anything, else `running`.
+   * What becomes of an owner from another pid namespace (another container): its lock is `left` by
+   * who takes a lock of the kernel's before touching anything and claims the directory then; for
+   * everybody else it is `running`.
    */
-  readonly unseenOwner: 'gone' | 'running';
+  readonly unseenOwner: 'left' | 'running';
 }
 
 interface Owner {
@@ -44,6 +51,12 @@ interface Owner {
   readonly startedAt: string;
   /** Where the pid is one; '' where the system does not tell. */
   readonly pidNamespace: string;
+}
+
+interface Claim {
+  readonly path: string;
+  readonly me: Owner;
+  readonly unseenOwner: 'gone' | 'left' | 'running';
 }
 
 /** Makes the directory if need be and takes it. Refuses with BACKEND_UNAVAILABLE and says why. */
@@ -65,7 +78,21 @@ export function takeDataDirectory(
     startedAt: startOf(process.pid) ?? '',
     pidNamespace: pidNamespace(),
   };
-  const mine = join(path, `${LOCK}.${me.pid}`);
+  lockFor({ path, me, ...options });
+  const isNew = readdirSync(path).every((name) => NOT_DATA.test(name));
+  return {
+    path,
+    isNew,
+    claim: () => {
+      if (!isMine(path, me)) lockFor({ path, me, unseenOwner: 'gone' });
+    },
+    release: () => release(path, me),
+  };
+}
+
+function lockFor(claim: Claim): void {
+  const { path, me } = claim;
+  const mine = ownName(path, LOCK, me);
   try {
     writeFileSync(mine, JSON.stringify(me));
   } catch (error) {
@@ -75,19 +102,14 @@ export function takeDataDirectory(
     );
   }
   try {
-    claim(path, mine, (owner) => refuseLiving(path, owner, me, options));
+    link(mine, claim);
   } finally {
     rmSync(mine, { force: true });
   }
-  const isNew = readdirSync(path).every((name) => NOT_DATA.test(name));
-  return { path, isNew, release: () => release(path, me) };
 }
 
-function claim(
-  path: string,
-  mine: string,
-  refuseLivingOwner: (owner: Owner | undefined) => void,
-): void {
+function link(mine: string, claim: Claim): void {
+  const { path, me } = claim;
   const lock = join(path, LOCK);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     try {
@@ -99,8 +121,12 @@ function claim(
         throw refused(`the data directory ${path} cannot be locked (${codeOf(error)})`, error);
     }
     const judged = textOf(lock);
-    refuseLivingOwner(ownerIn(judged));
-    if (judged !== undefined) removeStale(lock, judged);
+    const owner = ownerIn(judged);
+    if (owner !== undefined && isUnseen(owner, me)) {
+      if (claim.unseenOwner === 'left') return;
+      if (claim.unseenOwner === 'running') throw elsewhere(path, owner);
+    } else if (owner !== undefined && isRunning(owner)) throw inUse(path, owner);
+    if (judged !== undefined) remove(path, judged, me);
   }
   throw refused(
     `the data directory ${path} is being taken by another process; start one server at a time`,
@@ -111,8 +137,9 @@ function claim(
  * Moved away rather than removed: of two that see the same stale lock, one moves it. What was moved
  * may by then be the lock of one that was faster: that is put back.
  */
-function removeStale(lock: string, judged: string): void {
-  const stale = `${lock}.stale.${process.pid}`;
+function remove(path: string, judged: string, me: Owner): void {
+  const lock = join(path, LOCK);
+  const stale = ownName(path, `${LOCK}.stale`, me);
   try {
     renameSync(lock, stale);
     if (textOf(stale) !== judged) linkSync(stale, lock);
@@ -123,23 +150,25 @@ function removeStale(lock: string, judged: string): void {
   }
 }
 
-function refuseLiving(
-  path: string,
-  owner: Owner | undefined,
-  me: Owner,
-  options: TakeOptions,
-): void {
-  if (owner === undefined) return;
-  if (owner.pidNamespace !== me.pidNamespace && owner.pidNamespace !== '') {
-    if (options.unseenOwner === 'gone') return;
-    throw refused(
-      `the data directory ${path} was taken by process ${owner.pid} of another container, which cannot be seen from here; run this where that server runs, or, if it is surely gone, start a server here or remove ${join(path, LOCK)}`,
-    );
-  }
-  if (isRunning(owner))
-    throw refused(
-      `the data directory ${path} is in use by process ${owner.pid}; stop that server, or give this one another PARLEY_DATA_DIR`,
-    );
+/** A name of this process's alone: in another container another may have the same pid. */
+function ownName(path: string, name: string, me: Owner): string {
+  return join(path, `${name}.${me.pid}.${me.pidNamespace.replaceAll(/\D/g, '')}`);
+}
+
+function isUnseen(owner: Owner, me: Owner): boolean {
+  return owner.pidNamespace !== me.pidNamespace && owner.pidNamespace !== '';
+}
+
+function elsewhere(path: string, owner: Owner): ParleyError {
+  return refused(
+    `the data directory ${path} was taken by process ${owner.pid} of another container, which cannot be seen from here; run this where that server runs, or, if it is surely gone, start a server here or remove ${join(path, LOCK)}`,
+  );
+}
+
+function inUse(path: string, owner: Owner): ParleyError {
+  return refused(
+    `the data directory ${path} is in use by process ${owner.pid}; stop that server, or give this one another PARLEY_DATA_DIR`,
+  );
 }
 
 function textOf(path: string): string | undefined {
@@ -199,10 +228,13 @@ function pidNamespace(): string {
   }
 }
 
-/** Only its own: another container's process may have the same pid. */
+/** Only its own: another's may be there since, of a process that holds the kernel's lock. */
 function release(path: string, me: Owner): void {
-  const lock = join(path, LOCK);
-  if (textOf(lock) === JSON.stringify(me)) rmSync(lock, { force: true });
+  if (isMine(path, me)) remove(path, JSON.stringify(me), me);
+}
+
+function isMine(path: string, me: Owner): boolean {
+  return textOf(join(path, LOCK)) === JSON.stringify(me);
 }
 
 function refused(message: string, cause?: unknown): ParleyError {

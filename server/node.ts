@@ -112,7 +112,7 @@ export class ParleyNode {
     const { config, log } = this.#parts;
     // The binding must be loaded on the main thread before any worker loads it.
     loadRocksBinding();
-    const data = takeDataDirectory(config.dataDir, { unseenOwner: 'gone' });
+    const data = takeDataDirectory(config.dataDir, { unseenOwner: 'left' });
     this.#data = data;
     const keyFile = openKeyFile(config.keyFile, {
       isDataDirectoryNew: data.isNew,
@@ -134,9 +134,11 @@ export class ParleyNode {
         `PARLEY_SHARDS is ${config.shards}, but this data directory was made with ${cluster.shards} shards, which it keeps`,
       );
     // The lock file judges by process numbers, which another container does not see; the kernel's lock
-    // on the store does not err. So nothing beside the store is touched before that is held.
+    // on the store does not err. So nothing beside the store is touched before that is held, and no
+    // lock file of an owner that cannot be seen replaced.
     const store = this.#spawnStore(keyFile, cluster);
     await store.open();
+    data.claim();
     const accounts = startAccounts({
       config,
       keyWrap: wrap,

@@ -66,13 +66,12 @@ async function withStore(
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'parley-rocks-'));
   try {
     const fake = fakeBinding();
-    const dataKey = testDataKey('state', 1);
     const { binding } = fake;
     const store = new RocksStateStore({
       binding,
       path: path.join(root, 'state'),
       keys: TEST_KEYS,
-      dataKey,
+      newDataKey: () => testDataKey('state', 1),
       cacheBytes: 1,
     });
     await store.open();

@@ -37,8 +37,11 @@ export interface RocksStateStoreParts {
   /** Absolute path of the database's own directory. */
   readonly path: string;
   readonly keys: DataKeys;
-  /** Made for this process start and used by this store alone. */
-  readonly dataKey: DataKey;
+  /**
+   * Makes the key of this process start, which this store alone seals with. Called once, when RocksDB's
+   * lock is held and its files were found whole: a start that is refused leaves no key behind.
+   */
+  readonly newDataKey: () => DataKey;
   readonly cacheBytes: number;
 }
 
@@ -59,8 +62,10 @@ export class RocksStateStore implements StateStore {
   readonly #handle: RocksHandle;
   readonly #path: string;
   readonly #cacheBytes: number;
-  readonly #sealer: Sealer;
+  readonly #newDataKey: () => DataKey;
   readonly #opener: Opener;
+  /** Once it is open. */
+  #sealer: Sealer | undefined;
   #writes: Promise<void> = Promise.resolve();
   #writesWaiting = 0;
   #lastBatch = 0;
@@ -73,7 +78,7 @@ export class RocksStateStore implements StateStore {
   constructor(parts: RocksStateStoreParts) {
     this.#path = parts.path;
     this.#cacheBytes = parts.cacheBytes;
-    this.#sealer = new Sealer(parts.dataKey);
+    this.#newDataKey = parts.newDataKey;
     this.#opener = new Opener(parts.keys);
     this.#handle = new RocksHandle(parts.binding, parts.path);
   }
@@ -100,6 +105,7 @@ export class RocksStateStore implements StateStore {
       const rows = await this.#rows({ gte, lt, limit: RING_SLOTS }, true);
       const entries = rows.map(([key, value]) => ({ key, value }));
       this.#lastBatch = verifyRing(entries, this.#path);
+      this.#sealer = new Sealer(this.#newDataKey());
     } catch (thrown) {
       if (thrown instanceof Error && 'reason' in thrown)
         throw this.#handle.fail(thrown as ReturnType<typeof storageError>);
@@ -133,10 +139,16 @@ export class RocksStateStore implements StateStore {
   }
 
   newBatch(): StateBatch {
+    const handle = this.#handle;
+    // Refuses unless the store is open.
+    const batch = handle.newBatch();
+    const sealer = this.#sealer;
+    invariant(sealer !== undefined, 'state.opened-before-written');
     return new RocksStateBatch({
-      handle: this.#handle,
-      sealer: this.#sealer,
-      write: (batch, options, bytes) => this.#write(batch, options.sync, bytes),
+      handle,
+      batch,
+      sealer,
+      write: (options, bytes) => this.#write(batch, options.sync, bytes),
     });
   }
 
@@ -283,12 +295,9 @@ export class RocksStateStore implements StateStore {
 
 interface RocksStateBatchParts {
   readonly handle: RocksHandle;
+  readonly batch: RocksBatch;
   readonly sealer: Sealer;
-  readonly write: (
-    batch: RocksBatch,
-    options: { readonly sync: boolean },
-    bytes: number,
-  ) => Promise<void>;
+  readonly write: (options: { readonly sync: boolean }, bytes: number) => Promise<void>;
 }
 
 class RocksStateBatch implements StateBatch {
@@ -300,7 +309,7 @@ class RocksStateBatch implements StateBatch {
 
   constructor(parts: RocksStateBatchParts) {
     this.#parts = parts;
-    this.#batch = parts.handle.newBatch();
+    this.#batch = parts.batch;
   }
 
   get operations(): number {
@@ -327,7 +336,7 @@ class RocksStateBatch implements StateBatch {
   write(options: { readonly sync: boolean }): Promise<void> {
     invariant(!this.#isWritten, 'state.batch-used-once');
     this.#isWritten = true;
-    return this.#parts.write(this.#batch, options, this.#bytes);
+    return this.#parts.write(options, this.#bytes);
   }
 
   #add(key: Uint8Array): void {

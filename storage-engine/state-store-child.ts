@@ -8,7 +8,7 @@ const store = new RocksStateStore({
   binding: loadRocksBinding(),
   path: process.argv[2] ?? '',
   keys: TEST_KEYS,
-  dataKey: testDataKey('state', 1),
+  newDataKey: () => testDataKey('state', 1),
   cacheBytes: 8 << 20,
 });
 await store.open();

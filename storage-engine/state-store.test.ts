@@ -21,14 +21,14 @@ const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'l
 /** Real stores in a directory of their own; every one with a data key of its own. */
 class RocksBench implements StateStoreBench {
   readonly path: string = fs.mkdtempSync(path.join(os.tmpdir(), 'parley-state-'));
-  #starts = 0;
+  dataKeys = 0;
 
   make(keys: DataKeys = TEST_KEYS): RocksStateStore {
     return new RocksStateStore({
       binding,
       path: path.join(this.path, 'state'),
       keys,
-      dataKey: testDataKey('state', ++this.#starts),
+      newDataKey: () => testDataKey('state', ++this.dataKeys),
       cacheBytes: 8 << 20,
     });
   }
@@ -239,7 +239,7 @@ describe('rocks state store: what RocksDB would hide', function () {
       await store.close();
     }));
 
-  it('a second process on the same directory is told so', () =>
+  it('a second process on the same directory is told so, and makes no data key', () =>
     withBench(async (bench) => {
       const store = bench.make();
       await store.open();
@@ -252,6 +252,7 @@ describe('rocks state store: what RocksDB would hide', function () {
           error.message.includes('another process'),
       );
       await second.close();
+      assert.equal(bench.dataKeys, 1);
       await put(store, 'h1');
       await store.close();
     }));

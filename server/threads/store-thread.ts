@@ -129,13 +129,15 @@ class StoreThread implements StoreCalls {
     const { directory, keyFile, stateCacheBytes } = this.#options;
     const disk = new NodeDisk(directory);
     const keys = new KeyRing(disk, keyFile, REAL_RANDOM);
-    keys.open();
-    const dataKey = keys.create('state', REAL_CLOCK.nowMs());
     const state = new RocksStateStore({
       binding: loadRocksBinding(),
       path: `${directory}/state`,
       keys,
-      dataKey,
+      // Behind the lock: another process's start makes keys in the same directory.
+      newDataKey: () => {
+        keys.open();
+        return keys.create('state', REAL_CLOCK.nowMs());
+      },
       cacheBytes: stateCacheBytes,
     });
     return {

@@ -173,15 +173,20 @@ describe('a start that must not be (R224)', () => {
     const postmaster = server.postmasterPid();
     // As it looks from there: an owner whose number is nobody's.
     const lock = join(server.dataDir, 'lock');
-    writeFileSync(lock, '{"pid":1,"startedAt":"1","pidNamespace":"pid:[1]"}');
+    const owner = '{"pid":1,"startedAt":"1","pidNamespace":"pid:[1]"}';
+    writeFileSync(lock, owner);
+    const keys = readdirSync(join(server.dataDir, 'store-0', 'keys'));
     const ended = await runToEnd({ ...server.settings, PARLEY_HTTP_PORT: '0' });
     assert.equal(ended.code, 1);
     assert.match(ended.stderr, /state is in use by another process; stop that server/);
+    assert.equal(readFileSync(lock, 'utf8'), owner, 'the lock of the first is as it was');
+    assert.deepEqual(readdirSync(join(server.dataDir, 'store-0', 'keys')), keys);
     assert.equal(server.postmasterPid(), postmaster);
     assert.ok(existsSync(join(server.dataDir, 'postgres', 'postmaster.pid')));
     await say(ana, 'still here too');
     await server.kill();
     await server.start();
+    assert.match(readFileSync(lock, 'utf8'), new RegExp(`"pid":${server.pid},`));
     await server.stop();
   });
 
