@@ -3,6 +3,7 @@
  * environment variables, docs/CONFIG.md and start-up validation are all read off it (config.ts).
  * Nothing here means "unlimited" or "absent": every setting has a value once it is loaded.
  */
+import { isAddressRange } from '../gateways/client-addresses.ts';
 import type { Secret } from './secret.ts';
 
 export type SignupMode = 'open' | 'invite' | 'closed';
@@ -18,6 +19,7 @@ export interface Config {
   readonly publicUrl: string;
   readonly webSocketUrl: string;
   readonly allowedOrigins: readonly string[];
+  readonly trustedProxies: readonly string[];
   readonly dataDir: string;
   readonly keyFile: string;
   readonly postgresUrl: Secret;
@@ -89,7 +91,8 @@ export interface TextEntry extends EntryText {
 export interface ListEntry extends EntryText {
   readonly type: 'list';
   readonly default: readonly string[];
-  readonly pattern: RegExp;
+  /** Judges one item. */
+  readonly pattern: Pick<RegExp, 'test'>;
 }
 /** Also read from the file that `<NAME>_FILE` names. It has no flag: flags show in `ps`. */
 export interface SecretEntry extends EntryText {
@@ -198,6 +201,14 @@ export const CONFIG_TABLE: ConfigTable = {
     pattern: /^https?:\/\/[^\s/]+$/,
     reloadable: false,
     doc: 'Web origins besides the server’s own from which browsers may connect, separated by commas. Other origins get ORIGIN_DENIED.',
+  },
+  trustedProxies: {
+    type: 'list',
+    default: [],
+    unit: 'addresses or CIDR ranges',
+    pattern: { test: isAddressRange },
+    reloadable: false,
+    doc: 'Proxies in front of this server, as 10.0.0.0/8,fd00::1. Limits on those who are not signed in (PARLEY_REQUEST_RATE, PARLEY_LOGIN_FAILURES_MAX) count them by address: of a peer in this list the right-most address of `X-Forwarded-For` that is not in it, of any other peer its own, whatever it sends. A proxy must add to that header or replace it. Without its proxy in this list a server takes everybody behind it for one.',
   },
   dataDir: path(
     'data',
@@ -371,7 +382,7 @@ export const CONFIG_TABLE: ConfigTable = {
     10,
     'attempts',
     { min: 1, max: 1_000 },
-    'Failed sign-ins for one user name from one address within PARLEY_LOGIN_WINDOW_MS; further ones get RATE_LIMITED.',
+    'Failed sign-ins for one user name from one address (IPv6: one /64 network) within PARLEY_LOGIN_WINDOW_MS; further ones get RATE_LIMITED.',
   ),
   loginWindowMs: integer(
     15 * MINUTE,
@@ -413,7 +424,7 @@ export const CONFIG_TABLE: ConfigTable = {
     600,
     'requests/min',
     { min: 1, max: 10_000_000 },
-    'HTTP requests a minute that one user may make; the next gets RATE_LIMITED.',
+    'HTTP requests a minute that one user may make, or one address (IPv6: one /64 network) before anybody is signed in; the next gets RATE_LIMITED.',
   ),
   inflightRequestsMax: integer(
     256,

@@ -64,15 +64,20 @@ describe('configuration', () => {
         PARLEY_HTTP_PORT: '70000',
         PARLEY_SIGNUP: 'maybe',
         PARLEY_ALLOWED_ORIGINS: 'https://a.example,nonsense/',
+        PARLEY_TRUSTED_PROXIES: '10.0.0.0/8, 10.0.0.0/33',
         PARLEY_GROUP_MEMBERS_MAX: '1e3',
       },
       flags: ['--shards', '0', '--colour', 'red'],
     });
-    assert.equal(problems.length, 7);
+    assert.equal(problems.length, 8);
     const all = problems.join('\n');
     assert.match(all, /PARLEY_HTTP_PORT: "70000" is not a whole number from 0 to 65535 \(port\)/);
     assert.match(all, /PARLEY_SIGNUP: "maybe" is none of open, invite, closed/);
     assert.match(all, /PARLEY_ALLOWED_ORIGINS/);
+    assert.match(
+      all,
+      /PARLEY_TRUSTED_PROXIES: "[^"]*" is not a list of addresses or CIDR ranges separated by commas/,
+    );
     assert.match(all, /PARLEY_GROUP_MEMBERS_MAX/);
     assert.match(all, /--shards: "0"/);
     assert.match(all, /--colour: there is no such flag/);

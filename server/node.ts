@@ -267,6 +267,7 @@ export class ParleyNode {
       httpPort: config.httpPort,
       wsPort: config.wsPort,
       allowedOrigins: config.allowedOrigins,
+      trustedProxies: config.trustedProxies,
       publicUrl: config.publicUrl,
       webSocketUrl: config.webSocketUrl,
       limits: sessionSlice(config),

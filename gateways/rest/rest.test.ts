@@ -330,6 +330,26 @@ describe('REST', () => {
     assert.equal((await house.ask('GET /v1/users/me', bob)).status, 200);
   });
 
+  it('strangers behind a trusted proxy are counted one by one, IPv6 by its /64', async () => {
+    await house.open({ requestRate: 2 });
+    house.running.identity.person('ann');
+    const logIn = async (forwardedFor: string): Promise<number> => {
+      const headers = { 'x-forwarded-for': forwardedFor };
+      const body = { username: 'ann', password: 'irrelevant here' };
+      return (await house.ask('POST /v1/auth/login', { headers, body })).status;
+    };
+    for (const address of ['198.51.100.1', '2001:db8:1:2::1']) {
+      assert.equal(await logIn(address), 200);
+      // What a client puts there itself stands further left, and makes nobody of it.
+      assert.equal(await logIn(`6.6.6.6, ${address}`), 200);
+      assert.equal(await logIn(`7.7.7.7, ${address}`), 429, address);
+    }
+    assert.equal(await logIn('2001:db8:1:2:ffff::9'), 429);
+    assert.equal(await logIn('2001:db8:1:3::1'), 200);
+    assert.equal(await logIn('198.51.100.2'), 200);
+    assert.equal(house.running.identity.addresses.at(-1), '198.51.100.2');
+  });
+
   it('meta and gateways need no token; other origins are denied, allowed ones get CORS headers', async () => {
     await people(0);
     const meta = await house.ask('GET /v1/meta');

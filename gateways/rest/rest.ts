@@ -8,6 +8,7 @@ import { ParleyError, toParleyError } from '../../core/errors.ts';
 import { newId } from '../../core/ids.ts';
 import type { Logger, Metered, MetricSample } from '../../core/observe.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { ClientAddresses } from '../client-addresses.ts';
 import type { Origins } from '../origins.ts';
 import type { IdentityPort, TokenVerifier } from '../ports.ts';
 import type { RoutineRunner } from '../routine-runner.ts';
@@ -37,6 +38,7 @@ export interface RestOptions {
   readonly identity: IdentityPort;
   readonly clock: Clock;
   readonly origins: Origins;
+  readonly addresses: ClientAddresses;
   readonly log: Logger;
   /** undefined = this server has no web client. */
   readonly files: StaticFiles | undefined;
@@ -58,6 +60,7 @@ interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly url: URL;
+  /** What it is counted under while nobody is known. */
   readonly address: string;
 }
 
@@ -106,7 +109,9 @@ export class Rest implements Metered {
     const isAsked = verb === 'OPTIONS' && this.#seeds.has(url.pathname);
     const isApi = seed !== undefined || isAsked || /^\/v1(\/|$)/.test(url.pathname);
     if (isApi && this.#isPreflight(request, response)) return;
-    const address = request.socket.remoteAddress ?? '';
+    const forwardedFor = input.headerOf(request, 'x-forwarded-for');
+    const peer = request.socket.remoteAddress ?? '';
+    const address = this.#options.addresses.of(peer, forwardedFor);
     const exchange: Exchange = { request, response, url, address };
     if (!isApi && (verb === 'GET' || verb === 'HEAD')) {
       const isServed = await this.#options.files?.serve(request, response, url.pathname);

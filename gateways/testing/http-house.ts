@@ -29,7 +29,7 @@ export class HttpHouse {
 
   async open(limits: Partial<SessionLimits> = {}, dir?: string): Promise<void> {
     this.running = runGateway(limits);
-    const { gateway, identity, origins } = this.running;
+    const { gateway, identity, origins, addresses } = this.running;
     this.rest = new Rest({
       seen: () => undefined,
       runner: gateway.runner,
@@ -38,6 +38,7 @@ export class HttpHouse {
       identity,
       clock: REAL_CLOCK,
       origins,
+      addresses,
       log: SILENT,
       files:
         dir === undefined

@@ -1,5 +1,6 @@
 /** For tests: a gateway with a tiny broker and tiny accounts behind it. */
 import { SILENT } from '../../core/observe.ts';
+import { ClientAddresses } from '../client-addresses.ts';
 import { Gateway } from '../gateway.ts';
 import { Origins } from '../origins.ts';
 import { DEFAULT_LIMITS, type SessionLimits } from '../session/limits.ts';
@@ -13,6 +14,8 @@ export interface RunningGateway {
   readonly broker: TinyBroker;
   readonly identity: TinyIdentity;
   readonly origins: Origins;
+  /** Tests come through a proxy on this machine, if they say so. */
+  readonly addresses: ClientAddresses;
 }
 
 export const ALLOWED_ORIGIN = 'https://app.example.org';
@@ -38,5 +41,6 @@ export function runGateway(limits: Partial<SessionLimits> = {}): RunningGateway 
     origins,
   });
   gateway.start();
-  return { gateway, broker, identity, origins };
+  const addresses = new ClientAddresses(['127.0.0.1']);
+  return { gateway, broker, identity, origins, addresses };
 }

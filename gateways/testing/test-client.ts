@@ -30,7 +30,7 @@ interface Wait {
 export interface TestClientOptions {
   readonly url: string;
   readonly format: Format;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly protocols?: readonly string[];
 }
 

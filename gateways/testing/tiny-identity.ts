@@ -26,6 +26,8 @@ export class TinyIdentity implements IdentityPort, TokenVerifier {
   readonly refused: Map<string, ParleyError> = new Map();
   isDown: boolean = false;
   lookUps: number = 0;
+  /** That callers came from, in the order of the calls. */
+  readonly addresses: string[] = [];
 
   /** A user with one device and a token of an hour. */
   person(username: string, life: number = HOUR_MS): Person {
@@ -81,6 +83,7 @@ export class TinyIdentity implements IdentityPort, TokenVerifier {
 
   async call(method: IdentityMethod, request: object, context: IdentityContext): Promise<object> {
     await Promise.resolve();
+    this.addresses.push(context.address);
     const asked = request as Record<string, unknown>;
     switch (method) {
       case 'Auth.SignUp':

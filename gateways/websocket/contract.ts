@@ -264,6 +264,22 @@ function handshakes(house: CarrierHouse): void {
     const neighbour = house.client({ headers: { origin: 'http://127.0.0.1:9999' } });
     assert.equal((await neighbour.ended).code, 4508);
   });
+  it('behind a trusted proxy the address is the one that it added, on a line of its own or not', async () => {
+    await house.open();
+    const { identity } = house.running;
+    const { token } = identity.person('ann');
+    for (const [lines, address] of [
+      [['203.0.113.9'], '203.0.113.9'],
+      [['6.6.6.6, 203.0.113.9'], '203.0.113.9'],
+      [['6.6.6.6', '2001:db8:1:2::3'], '2001:db8:1:2::/64'],
+      [[], '127.0.0.1'],
+    ] as const) {
+      const client = house.client({ headers: { 'x-forwarded-for': [...lines] } });
+      await client.hello(token);
+      await client.call('Auth.ListSessions', {});
+      assert.equal(identity.addresses.at(-1), address);
+    }
+  });
   it('an unknown subprotocol is ended with 4506', async () => {
     await house.open();
     const client = house.client({ protocols: ['parley.v9.xml'] });

@@ -18,7 +18,7 @@ export const CARRIER_BYTES_MAX: number = 1024 * 1024;
 
 export interface Socket {
   readonly format: Format;
-  /** Address of the peer. */
+  /** What the peer is counted under while nobody is known: see ClientAddresses. */
   readonly address: string;
   /** Bytes that were sent and have not left this process. */
   readonly bufferedBytes: number;

@@ -3,6 +3,7 @@
  * one on `ws`. The library is optional; where it cannot be loaded, `ws` serves alone.
  */
 import type * as uws from 'uWebSockets.js';
+import type { ClientAddresses } from '../client-addresses.ts';
 import { cannotListen } from '../listening.ts';
 import type { Batch, Format } from '../wire.ts';
 import {
@@ -18,12 +19,14 @@ export interface UwsOptions {
   readonly host: string;
   /** 0 = any free one. */
   readonly port: number;
+  readonly addresses: ClientAddresses;
   /** Bytes a connection may hold before the library itself cuts it: above the sessions' own bound. */
   readonly socketBufferHardBytes: number;
 }
 
 interface SocketState {
   readonly verdict: HandshakeVerdict;
+  readonly address: string;
   socket: UwsSocket | undefined;
   events: SocketEvents | undefined;
 }
@@ -127,8 +130,10 @@ export class UwsCarrier {
       host: request.getHeader('host'),
       protocols: protocols.filter(Boolean),
     });
+    const peer = Buffer.from(response.getRemoteAddressAsText()).toString();
+    const address = this.#options.addresses.of(peer, forwardedForIn(request));
     response.upgrade<SocketState>(
-      { verdict, socket: undefined, events: undefined },
+      { verdict, address, socket: undefined, events: undefined },
       request.getHeader('sec-websocket-key'),
       verdict.protocol,
       request.getHeader('sec-websocket-extensions'),
@@ -138,11 +143,20 @@ export class UwsCarrier {
 
   #accept(websocket: uws.WebSocket<SocketState>): void {
     const state = websocket.getUserData();
-    const socket = new UwsSocket(websocket, state.verdict.format);
+    const socket = new UwsSocket(websocket, state);
     state.socket = socket;
     this.#open.add(socket);
     state.events = this.#acceptor.accept(socket, state.verdict.refusal);
   }
+}
+
+/** `getHeader` knows one line of a name: the first, which is not the one that the proxy added. */
+function forwardedForIn(request: uws.HttpRequest): string {
+  const lines: string[] = [];
+  request.forEach((name, value) => {
+    if (name === 'x-forwarded-for') lines.push(value);
+  });
+  return lines.join(',');
 }
 
 class UwsSocket implements Socket {
@@ -152,10 +166,10 @@ class UwsSocket implements Socket {
   /** After `close` no call may reach the library: it throws on sockets that are gone. */
   #isOpen = true;
 
-  constructor(websocket: uws.WebSocket<SocketState>, format: Format) {
+  constructor(websocket: uws.WebSocket<SocketState>, { verdict, address }: SocketState) {
     this.#websocket = websocket;
-    this.format = format;
-    this.address = Buffer.from(websocket.getRemoteAddressAsText()).toString();
+    this.format = verdict.format;
+    this.address = address;
   }
 
   get isOpen(): boolean {

@@ -8,9 +8,9 @@ import { handshakeOf } from '../testing/abuse-contract.ts';
 import { webSocketSuite } from './contract.ts';
 import { WsCarrier } from './ws-socket.ts';
 
-webSocketSuite('ws on the HTTP port', async ({ gateway }) => {
+webSocketSuite('ws on the HTTP port', async ({ gateway, addresses }) => {
   const http = createServer();
-  const carrier = new WsCarrier(gateway);
+  const carrier = new WsCarrier(gateway, addresses);
   carrier.attach(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   return {
@@ -24,9 +24,9 @@ webSocketSuite('ws on the HTTP port', async ({ gateway }) => {
 
 describe('WebSocket over ws', () => {
   it('pongs for a peer that reads none do not pile up, and one that reads gets his', async () => {
-    const { gateway } = runGateway();
+    const { gateway, addresses } = runGateway();
     const http = createServer();
-    const carrier = new WsCarrier(gateway);
+    const carrier = new WsCarrier(gateway, addresses);
     carrier.attach(http);
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     const { port } = http.address() as AddressInfo;

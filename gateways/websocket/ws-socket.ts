@@ -6,6 +6,8 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { ClientAddresses } from '../client-addresses.ts';
+import { headerOf } from '../rest/request-input.ts';
 import type { Batch, Format } from '../wire.ts';
 import {
   CARRIER_BYTES_MAX,
@@ -23,11 +25,13 @@ const PONG_BUFFER_BYTES_MAX = 64 * 1024;
 /** Takes upgrades of `/v1/ws` on an HTTP server. */
 export class WsCarrier {
   readonly #acceptor: SocketAcceptor;
+  readonly #addresses: ClientAddresses;
   readonly #server: WebSocketServer;
   readonly #sockets = new Set<Duplex>();
 
-  constructor(acceptor: SocketAcceptor) {
+  constructor(acceptor: SocketAcceptor, addresses: ClientAddresses) {
     this.#acceptor = acceptor;
+    this.#addresses = addresses;
     this.#server = new WebSocketServer({
       noServer: true,
       maxPayload: CARRIER_BYTES_MAX,
@@ -71,7 +75,8 @@ export class WsCarrier {
 
   #accept(websocket: WebSocket, request: IncomingMessage, stream: Duplex): void {
     const verdict = this.#judge(request);
-    const address = request.socket.remoteAddress ?? '';
+    const forwardedFor = headerOf(request, 'x-forwarded-for');
+    const address = this.#addresses.of(request.socket.remoteAddress ?? '', forwardedFor);
     const socket = new WsSocket({ websocket, stream, format: verdict.format, address });
     this.#sockets.add(stream);
     stream.on('close', () => this.#sockets.delete(stream));

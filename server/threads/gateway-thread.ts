@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { parseId } from '../../core/ids.ts';
 import type { Logger, MetricSample } from '../../core/observe.ts';
+import { ClientAddresses } from '../../gateways/client-addresses.ts';
 import { Gateway } from '../../gateways/gateway.ts';
 import { cannotListen } from '../../gateways/listening.ts';
 import { Origins } from '../../gateways/origins.ts';
@@ -42,6 +43,7 @@ export interface GatewayThreadOptions {
   readonly httpPort: number;
   readonly wsPort: number;
   readonly allowedOrigins: readonly string[];
+  readonly trustedProxies: readonly string[];
   /** What people see when something stands in front; '' = the addresses that are listened on. */
   readonly publicUrl: string;
   readonly webSocketUrl: string;
@@ -90,6 +92,7 @@ class GatewayThread implements GatewayCalls {
   readonly #main: MainCalls;
   readonly #verifier: LocalVerifier;
   readonly #gateway: Gateway;
+  readonly #addresses: ClientAddresses;
   readonly #http: Server;
   readonly #ws: WsCarrier;
   readonly #rest: Rest;
@@ -102,6 +105,7 @@ class GatewayThread implements GatewayCalls {
     this.#log = createLogger(options.logLevel, options.name);
     this.#main = callsTo<MainCalls>(options.main);
     this.#verifier = this.#newVerifier();
+    this.#addresses = new ClientAddresses(options.trustedProxies);
     const origins = new Origins({
       allowed: [...options.allowedOrigins, ...originsOf(options.publicUrl)],
       httpPort: () => this.#ports.httpPort,
@@ -123,7 +127,7 @@ class GatewayThread implements GatewayCalls {
       featureLevel: options.featureLevel,
       features: options.features,
     });
-    this.#ws = new WsCarrier(this.#gateway);
+    this.#ws = new WsCarrier(this.#gateway, this.#addresses);
     this.#rest = new Rest({
       runner: this.#gateway.runner,
       surroundings: this.#gateway.surroundings,
@@ -131,6 +135,7 @@ class GatewayThread implements GatewayCalls {
       identity,
       clock: REAL_CLOCK,
       origins,
+      addresses: this.#addresses,
       log: this.#log,
       files: existsSync(join(options.webDir, 'index.html'))
         ? new StaticFiles({ dir: options.webDir, connectSources: () => this.#connectSources() })
@@ -171,6 +176,7 @@ class GatewayThread implements GatewayCalls {
       this.#uws = new UwsCarrier(library, this.#gateway, {
         host,
         port: this.#options.wsPort,
+        addresses: this.#addresses,
         socketBufferHardBytes: limits.socketBufferHardBytes,
       });
       this.#ports = { httpPort, wsPort: await this.#uws.start() };

@@ -105,11 +105,25 @@ describe('a server that lives', () => {
     assert.equal(refused.body['reason'], 'SESSION_REVOKED');
   });
 
-  it('behind a proxy it names the address that people see', async () => {
+  it('behind a proxy it names the address that people see, and counts them by theirs', async () => {
     await server.stop();
-    await server.start({ PARLEY_PUBLIC_URL: 'https://chat.example.org' });
+    await server.start({
+      PARLEY_PUBLIC_URL: 'https://chat.example.org',
+      PARLEY_TRUSTED_PROXIES: '127.0.0.0/8',
+      PARLEY_REQUEST_RATE: '2',
+    });
     const { body } = await call(server.url, 'GET', '/v1/meta');
     assert.equal(body['webSocketUrl'], 'wss://chat.example.org/v1/ws');
+    const statuses: number[] = [];
+    for (const address of ['198.51.100.1', '198.51.100.1', '198.51.100.1', '198.51.100.2']) {
+      const { status } = await fetch(`${server.url}/v1/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-forwarded-for': `6.6.6.6, ${address}` },
+        body: '{"username":"nobody","password":"irrelevant here"}',
+      });
+      statuses.push(status);
+    }
+    assert.deepEqual(statuses, [401, 401, 429, 401]);
   });
 
   function postgres(): number[] {
