@@ -159,6 +159,26 @@ describe('request rate', () => {
     assert.ok(rate.take('v', 30_000).isGranted);
     assert.ok(rate.take('u', 60_000).isGranted);
   });
+  it('a crowd of others resets nobody’s count but of those whose windows are the oldest', () => {
+    const rate = new RequestRate(1);
+    const crowd = (name: string, count: number): void => {
+      for (let i = 0; i < count; i++) rate.take(`${name}${i}`, 1);
+    };
+    crowd('first', 50_000);
+    rate.take('u', 1);
+    // By then there are more than both halves hold.
+    crowd('second', 50_000);
+    assert.ok(!rate.take('u', 2).isGranted);
+    assert.ok(rate.take('first0', 2).isGranted);
+    assert.ok(!rate.take('second49999', 2).isGranted);
+  });
+  it('a window that is over is none, whether it was dropped or not', () => {
+    const rate = new RequestRate(1);
+    for (const nowMs of [0, 59_999, 60_000, 119_999, 120_000, 300_000]) {
+      rate.take('other', nowMs);
+      assert.equal(rate.take('u', nowMs).isGranted, nowMs % 60_000 === 0, `${nowMs}`);
+    }
+  });
 });
 
 describe('feed', () => {
