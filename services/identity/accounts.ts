@@ -59,13 +59,14 @@ export class Accounts {
       const row = await this.#repeated(found, password, origin);
       return { ...(await this.#signInBy(row, request.device)), created: false };
     }
+    const code = signup === 'invite' ? inviteHash(request.inviteCode) : undefined;
     const passwordHash = await this.#parts.passwords.hash(password);
-    if (signup === 'invite') await this.#takeCode(request.inviteCode);
     const row = newAccount({ username, displayName, passwordHash }, this.#parts.clock.nowMs());
-    const isNew = await store.insertAccount(row);
-    if (isNew) return { ...(await this.#signIn(row, request.device)), created: true };
+    const outcome = await store.insertAccount(row, code);
+    if (outcome === 'made') return { ...(await this.#signIn(row, request.device)), created: true };
+    // The same sign-up at the same moment may have been faster, and have used the code up.
     const winner = await store.findByUsername(username);
-    if (winner === undefined) throw taken();
+    if (winner === undefined) throw outcome === 'taken' ? taken() : codeNeeded();
     await this.#repeated(winner, password, origin);
     return { ...(await this.#signInBy(winner, request.device)), created: false };
   }
@@ -160,18 +161,6 @@ export class Accounts {
     if (row === undefined) throw new ParleyError('USER_UNKNOWN', 'this account is gone');
     return row;
   }
-
-  async #takeCode(code: string | undefined): Promise<void> {
-    const isGood =
-      typeof code === 'string' &&
-      code !== '' &&
-      (await this.#parts.store.takeSignupCode(codeHash(code)));
-    if (!isGood)
-      throw new ParleyError(
-        'SIGNUP_CLOSED',
-        'a new account needs an invite code that is still good',
-      );
-  }
 }
 
 /** A code for PARLEY_SIGNUP=invite that admits `uses` new accounts. */
@@ -192,6 +181,15 @@ export async function newSignupCode(
 /** Made once at the start, with the costs that are configured. */
 export function newNobodysHash(passwords: Passwords): Promise<string> {
   return passwords.hash(randomBytes(24).toString('base64url'));
+}
+
+function inviteHash(code: string | undefined): Uint8Array {
+  if (typeof code !== 'string' || code === '') throw codeNeeded();
+  return codeHash(code);
+}
+
+function codeNeeded(): ParleyError {
+  return new ParleyError('SIGNUP_CLOSED', 'a new account needs an invite code that is still good');
 }
 
 /** What is kept of an invite code. */

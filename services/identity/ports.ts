@@ -70,9 +70,15 @@ export interface ProfileWrite {
   readonly timeMs: number;
 }
 
+/** `taken` is the user name; `no_code`: the sign-up code is unknown or used up. */
+export type InsertOutcome = 'made' | 'taken' | 'no_code';
+
 export interface AccountStore {
-  /** False: the user name is taken. */
-  insertAccount(row: AccountRow): Promise<boolean>;
+  /**
+   * With the hash of a sign-up code one use of it is taken with the account that is made, and with no
+   * other outcome. Where both stand in the way it is `no_code`.
+   */
+  insertAccount(row: AccountRow, codeHash: Uint8Array | undefined): Promise<InsertOutcome>;
   findByUsername(username: string): Promise<AccountRow | undefined>;
   findAccounts(userIds: readonly UserId[]): Promise<readonly AccountRow[]>;
   /** Names that contain the folded text; those that begin with it first. */
@@ -86,8 +92,6 @@ export interface AccountStore {
   existing(userIds: readonly UserId[]): Promise<readonly UserId[]>;
   recordSeen(seen: readonly Seen[]): Promise<void>;
   insertSignupCode(codeHash: Uint8Array, uses: number, timeMs: number): Promise<void>;
-  /** Takes one use. False: unknown or used up. */
-  takeSignupCode(codeHash: Uint8Array): Promise<boolean>;
 }
 
 export interface DeviceRow {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
+import { newId, type UserId } from '../../core/ids.ts';
 import { AccessTokenVerifier } from '../../services/identity/access-token-verifier.ts';
 import { callerOf } from './identity-bench.ts';
 import { freshIdentity, HOME, PASSWORD } from './fresh-identity.ts';
@@ -135,6 +136,37 @@ describe('identity on PostgreSQL', function () {
       // Who is in stays in, without a code.
       assert.equal((await invite.identity.signUp(request, HOME)).created, false);
       await refused(invite.identity.createSignupCode(0), 'BAD_FIELD');
+    });
+
+    it('a sign-up that fails, or finds its name taken, takes no use of the code', async () => {
+      const invite = await house.bench.nodeOn(house.stores, { signup: 'invite' });
+      const inviteCode = await invite.identity.createSignupCode(1);
+      const request = { username: 'ann', password: PASSWORD, inviteCode };
+      // As a kill right behind the use does it: the account's row does not come to be.
+      await house.bench.sql(house.target, 'alter table users add constraint nobody check (false)');
+      await assert.rejects(invite.identity.signUp(request, HOME));
+      await house.bench.sql(house.target, 'alter table users drop constraint nobody');
+      const ann = (await invite.identity.signUp(request, HOME)).user.userId;
+      const hash = new Uint8Array(32).fill(9);
+      await house.stores.accounts.insertSignupCode(hash, 1, 0);
+      const [row] = await house.stores.accounts.findAccounts([ann]);
+      assert.ok(row !== undefined);
+      const twin = { ...row, userId: newId('usr', 1) as UserId };
+      assert.equal(await house.stores.accounts.insertAccount(twin, hash), 'taken');
+      const bob = { ...twin, username: 'bob' };
+      assert.equal(await house.stores.accounts.insertAccount(bob, hash), 'made');
+      assert.equal(await house.stores.accounts.insertAccount(bob, hash), 'no_code');
+    });
+
+    it('one sign-up that is sent twice at once needs one use of a code', async () => {
+      const invite = await house.bench.nodeOn(house.stores, { signup: 'invite' });
+      const inviteCode = await invite.identity.createSignupCode(1);
+      const request = { username: 'ann', password: PASSWORD, inviteCode };
+      const both = await Promise.all([
+        invite.identity.signUp(request, HOME),
+        invite.identity.signUp(request, HOME),
+      ]);
+      assert.deepEqual(both.map(({ created }) => created).sort(), [false, true]);
     });
 
     it('a suspended account neither signs in nor refreshes', async () => {

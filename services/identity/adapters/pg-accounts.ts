@@ -1,7 +1,7 @@
 /** Accounts in PostgreSQL. */
 import type { UserId } from '../../../core/ids.ts';
 import type { Seen } from '../contract.ts';
-import type { AccountRow, AccountStore, ProfileWrite } from '../ports.ts';
+import type { AccountRow, AccountStore, InsertOutcome, ProfileWrite } from '../ports.ts';
 import { foldName } from '../text-rules.ts';
 import { UniqueViolation, type Database, type Row, type Statement } from './database.ts';
 import {
@@ -29,13 +29,23 @@ function wordsOf(source: string): string {
       or substr(s.search_text, at, 1) collate "C" >= '\u2e80'`;
 }
 
+const INTO_USERS = `insert into users (user_id, username, password_hash, kind, display_name,
+  search_text, picture_media_id, profile_pic_url, status, status_text, reads_privacy,
+  last_seen_privacy, created_at, updated_at, version)`;
+const USER_VALUES = '$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15';
 const INSERT: Statement = {
   name: 'users_insert',
-  text: `with made as (insert into users (user_id, username, password_hash, kind, display_name,
-      search_text, picture_media_id, profile_pic_url, status, status_text, reads_privacy,
-      last_seen_privacy, created_at, updated_at, version)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+  text: `with made as (${INTO_USERS} values (${USER_VALUES})
       on conflict (username) do nothing returning user_id, search_text),
+    words as (insert into user_words (user_id, word) ${wordsOf('made')})
+    select user_id from made`,
+};
+/** A user name that is taken must be an error here: it takes the use of the code back with it. */
+const INSERT_BY_CODE: Statement = {
+  name: 'users_insert_by_code',
+  text: `with code as (update signup_codes set uses_left = uses_left - 1
+      where code_hash = $16 and uses_left > 0 returning code_hash),
+    made as (${INTO_USERS} select ${USER_VALUES} from code returning user_id, search_text),
     words as (insert into user_words (user_id, word) ${wordsOf('made')})
     select user_id from made`,
 };
@@ -108,11 +118,6 @@ const INSERT_CODE: Statement = {
   name: 'signup_codes_insert',
   text: 'insert into signup_codes (code_hash, uses_left, created_at) values ($1, $2, $3)',
 };
-const TAKE_CODE: Statement = {
-  name: 'signup_codes_take',
-  text: `update signup_codes set uses_left = uses_left - 1
-    where code_hash = $1 and uses_left > 0 returning uses_left`,
-};
 
 /** Everything that begins with a prefix lies, in byte order, below the prefix and this. */
 const LAST_CHARACTER = '\u{10ffff}';
@@ -126,8 +131,8 @@ export class PgAccounts implements AccountStore {
     this.#database = database;
   }
 
-  async insertAccount(row: AccountRow): Promise<boolean> {
-    const rows = await this.#database.query(INSERT, [
+  async insertAccount(row: AccountRow, codeHash: Uint8Array | undefined): Promise<InsertOutcome> {
+    const values = [
       uuidOf('usr', row.userId),
       row.username,
       row.passwordHash,
@@ -143,8 +148,18 @@ export class PgAccounts implements AccountStore {
       new Date(row.createTimeMs),
       new Date(row.updateTimeMs),
       row.version,
-    ]);
-    return rows.length === 1;
+    ];
+    if (codeHash === undefined) {
+      const made = await this.#database.query(INSERT, values);
+      return made.length === 1 ? 'made' : 'taken';
+    }
+    try {
+      const made = await this.#database.query(INSERT_BY_CODE, [...values, codeHash]);
+      return made.length === 1 ? 'made' : 'no_code';
+    } catch (thrown) {
+      if (thrown instanceof UniqueViolation) return 'taken';
+      throw thrown;
+    }
   }
 
   async findByUsername(username: string): Promise<AccountRow | undefined> {
@@ -216,11 +231,6 @@ export class PgAccounts implements AccountStore {
 
   async insertSignupCode(codeHash: Uint8Array, uses: number, timeMs: number): Promise<void> {
     await this.#database.query(INSERT_CODE, [codeHash, uses, new Date(timeMs)]);
-  }
-
-  async takeSignupCode(codeHash: Uint8Array): Promise<boolean> {
-    const rows = await this.#database.query(TAKE_CODE, [codeHash]);
-    return rows.length === 1;
   }
 }
 
