@@ -346,7 +346,7 @@ export const CONFIG_TABLE: ConfigTable = {
     10 * MINUTE,
     'ms',
     { min: 2_000, max: DAY },
-    'Life of an access token. A connection ends with its token unless the client presents a fresh one.',
+    'Life of an access token. A connection ends with its token unless the client presents a fresh one. A shorter life than before holds for tokens that are out as well.',
   ),
   refreshTtlMs: integer(
     30 * DAY,

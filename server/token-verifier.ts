@@ -1,5 +1,6 @@
 /** The gateways' TokenVerifier over locally held keys: no call to anybody per connection. */
 import type { Clock, Timers } from '../core/clock.ts';
+import { ParleyError } from '../core/errors.ts';
 import { parseId } from '../core/ids.ts';
 import type { TokenVerifier } from '../gateways/ports.ts';
 import type { Caller } from '../gateways/session/caller.ts';
@@ -10,7 +11,10 @@ export interface LocalVerifierParts {
   readonly verifier: AccessTokenVerifier;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** After this long no token of a revoked session can still be alive. */
+  /**
+   * No token is taken for longer after its issue, whatever it says: one of a start with a longer life
+   * would outlive the memory of its session's end. So after this long none of a revoked session is alive.
+   */
   readonly accessTokenTtlMs: number;
 }
 
@@ -27,8 +31,13 @@ export class LocalVerifier implements TokenVerifier {
   }
 
   async verify(token: string): Promise<Caller> {
-    const claims = this.#parts.verifier.verify(token, this.#parts.clock.nowMs());
-    const { userId, deviceId, sessionId, scope, expireTimeMs } = claims;
+    const { verifier, clock, accessTokenTtlMs } = this.#parts;
+    const nowMs = clock.nowMs();
+    const claims = verifier.verify(token, nowMs);
+    const { userId, deviceId, sessionId, scope } = claims;
+    const expiresAtMs = Math.min(claims.expireTimeMs, claims.issueTimeMs + accessTokenTtlMs);
+    if (expiresAtMs <= nowMs)
+      throw new ParleyError('TOKEN_EXPIRED', 'the access token has expired: refresh it');
     return {
       userId,
       user: parseId('usr', userId, 'sub'),
@@ -37,7 +46,7 @@ export class LocalVerifier implements TokenVerifier {
       sessionId,
       session: parseId('ses', sessionId, 'sid'),
       scopes: scope.split(' '),
-      expiresAtMs: expireTimeMs,
+      expiresAtMs,
     };
   }
 
