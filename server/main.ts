@@ -21,9 +21,18 @@ function complain(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** The process must end now; exit handlers of native parts may not run on a broken state. */
 function die(code: number): never {
   process.exit(code);
+}
+
+/**
+ * Ends the process without waiting for anything. A plain exit runs the end of native parts whose
+ * threads are still at work, and waits for a thread that waits for a disk.
+ */
+function dieAtOnce(): void {
+  process.kill(process.pid, 'SIGKILL');
+  // Only the first process of a container comes here, which no signal of its own can kill.
+  process.abort();
 }
 
 async function main(): Promise<void> {
@@ -45,8 +54,7 @@ async function main(): Promise<void> {
     log,
     fatal: (code) => {
       log.error('a part of the node failed for good; the process ends', { code });
-      // By a signal: a plain exit runs the end of native parts whose threads are still at work.
-      process.kill(process.pid, 'SIGKILL');
+      dieAtOnce();
     },
   });
   let isStopping = false;
@@ -57,7 +65,7 @@ async function main(): Promise<void> {
     log.info('stopping', { signal });
     setTimeout(() => {
       log.error('stopping took too long; the process ends anyway');
-      die(EXIT_FAULT);
+      dieAtOnce();
     }, config.drainDeadlineMs).unref();
     node.stop().then(
       () => {
