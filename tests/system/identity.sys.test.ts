@@ -166,7 +166,7 @@ describe('identity on PostgreSQL', function () {
         invite.identity.signUp(request, HOME),
         invite.identity.signUp(request, HOME),
       ]);
-      assert.deepEqual(both.map(({ created }) => created).sort(), [false, true]);
+      assert.equal(both.filter(({ created }) => created).length, 1);
     });
 
     it('a suspended account neither signs in nor refreshes', async () => {
