@@ -45,6 +45,7 @@ export type SendState =
       readonly done?: number;
     }
   | { readonly is: 'SENT' | 'STORED' | 'DELIVERED' | 'READ' }
+  /** Not `retryable`: the same can never be accepted; it is discarded, or written anew. */
   | { readonly is: 'FAILED'; readonly reason: Reason; readonly retryable: boolean };
 
 export interface Accepted {

@@ -24,6 +24,31 @@ export class ClientError extends Error {
   }
 }
 
+/**
+ * Refusals that stand whatever anybody does later: what was named is gone or never was, its time has
+ * passed, or nothing opens it again. The other N of the contract (a block, a role, a membership, a
+ * quota, what an operator switched off) may be lifted by somebody, and the same is accepted then.
+ */
+const FINAL: ReadonlySet<Reason> = new Set<Reason>([
+  'SENDER_MISMATCH',
+  'USER_UNKNOWN',
+  'MESSAGE_UNKNOWN',
+  'MEDIA_UNKNOWN',
+  'INVITE_UNKNOWN',
+  'TOPIC_UNKNOWN',
+  'CONVERSATION_CLOSED',
+  'TARGET_DELETED',
+  'EDIT_WINDOW_PASSED',
+  'INVITE_EXPIRED',
+  'ENCRYPTION_MISMATCH',
+  'ENCRYPTED_NO_SEARCH',
+]);
+
+/** Whether what was refused so may still be accepted as it is. */
+export function mayStillSucceed(reason: Reason): boolean {
+  return REASONS[reason].retry !== 'fix' && !FINAL.has(reason);
+}
+
 /** A reason this version does not know is met as its code's class allows: later, the same again. */
 export function knownReason(reason: string | undefined): Reason {
   return reason !== undefined && Object.hasOwn(REASONS, reason) ? (reason as Reason) : 'INVARIANT';

@@ -5,7 +5,7 @@
  */
 import type { Key, SendState } from './client-interface.ts';
 import type { Commit, ConversationId, Sequence, WireError } from './contract.ts';
-import { knownReason } from './errors.ts';
+import { knownReason, mayStillSucceed } from './errors.ts';
 import { type Lane, type OutboxEntry, resolved, stateOf, waitsFor } from './outbox-entry.ts';
 import { type Held, OutboxLane } from './outbox-lane.ts';
 import { REASONS, type Reason } from './reasons.ts';
@@ -299,7 +299,7 @@ export class OutboxMachine {
       this.#toStep(held, 'queued');
       lane.needsRecovery = true;
     } else if (isForLater(reason)) this.#later(held, lane, { event, reason, moment });
-    else this.#fail(held, reason, REASONS[reason].retry !== 'fix');
+    else this.#fail(held, reason, mayStillSucceed(reason));
     return lane;
   }
 

@@ -198,7 +198,8 @@ describe('sending', () => {
     await world.advance(300);
     assert.deepEqual(texts(timeline), ['typo']);
     assert.equal(messages(timeline)[0]?.change, late);
-    assert.equal(late.state.get().is, 'FAILED');
+    const reason = 'EDIT_WINDOW_PASSED';
+    assert.deepEqual(late.state.get(), { is: 'FAILED', reason, retryable: false });
   });
 
   it('an offline edit against a delete: deleted (CLIENT §4 41)', async () => {
@@ -217,7 +218,11 @@ describe('sending', () => {
     ana.host.signal('online');
     await world.advance(2_000);
     assert.deepEqual(texts(timeline), ['(deleted)']);
-    assert.deepEqual(edit.state.get(), { is: 'FAILED', reason: 'TARGET_DELETED', retryable: true });
+    assert.deepEqual(edit.state.get(), {
+      is: 'FAILED',
+      reason: 'TARGET_DELETED',
+      retryable: false,
+    });
   });
 
   it('content as large as it may be is sent, and what is behind it (S5)', async () => {
