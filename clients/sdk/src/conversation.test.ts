@@ -104,4 +104,35 @@ describe('what a conversation shows', () => {
     // Nobody looks at this one any more.
     assert.deepEqual(closed.get().items, []);
   });
+
+  it('receipts that were opened offline are read when the server can be asked', async () => {
+    const world = new World();
+    const ana = await world.started(ANA);
+    const crew = world.server.group(ANA, 'crew', { name: 'Crew', members: [BO, CY] });
+    const { sequence } = world.server.say(crew, ANA, 'all here?');
+    await world.advance(300);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    Object.assign(crew.members.get(BO) ?? {}, { delivered: sequence, read: sequence });
+    const chat = ana.client.conversation(crew.id);
+    const watched = chat.receipts(sequence);
+    const seen: number[] = [];
+    watched.subscribe(() => seen.push(watched.get().read));
+    await world.advance(100);
+    assert.equal(watched.get().of, 0);
+    let asked = 0;
+    world.server.onRequest = (frame) => {
+      if (frame.call?.method === 'Messages.ListReceipts') asked++;
+      return undefined;
+    };
+    world.server.isUp = true;
+    await world.advance(5_000);
+    assert.deepEqual(watched.get(), { of: 2, queued: 0, delivered: 1, read: 1 });
+    assert.deepEqual(seen, [1]);
+    // Once: another connection owes it nothing.
+    world.server.cut();
+    await world.advance(5_000);
+    assert.equal(asked, 1);
+  });
 });

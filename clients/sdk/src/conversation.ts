@@ -9,8 +9,6 @@ import type {
   MessageRef,
   MessageRow,
   Place,
-  Quote,
-  Receipts,
   ReceiptsStore,
   SendOptions,
   SendState,
@@ -20,8 +18,6 @@ import type {
   ConversationId,
   ConversationSettings,
   Message,
-  Receipt,
-  ReceiptCounts,
   Sequence,
   UserId,
 } from './contract.ts';
@@ -32,17 +28,17 @@ import { ClientError, featureDisabled } from './errors.ts';
 import { newUuid } from './ids.ts';
 import { type InfoContext, infoOf, listRowOf } from './info.ts';
 import { LiveMembers } from './members.ts';
+import { MessageReceipts } from './message-receipts.ts';
 import type { OutboxEntry, RowRef } from './outbox-entry.ts';
 import type { SettledRef } from './outbox.ts';
+import { Quotes } from './quotes.ts';
 import { type Span, spanOf } from './ranges.ts';
 import { Cell, Derived, isShallowEqual, type Watch } from './store.ts';
 import { Ticks } from './ticks.ts';
 import { type TimelineOwner, WindowTimeline } from './timeline.ts';
-import { type PendingChange, quoteOf, RowMaker, type RowsInput } from './timeline-rows.ts';
+import { type PendingChange, RowMaker, type RowsInput } from './timeline-rows.ts';
 
 const TYPING_MS = 6_000;
-const QUOTES_MAX = 400;
-const RECEIPTS_MAX = 64;
 const CONTENT_BYTES_MAX: number = 64 * 1024;
 
 export class LiveConversation implements Conversation, TimelineOwner {
@@ -61,8 +57,8 @@ export class LiveConversation implements Conversation, TimelineOwner {
   readonly #timelines = new Set<WindowTimeline>();
   readonly #ticks: Ticks;
   readonly #typingTimers = new Map<UserId, () => void>();
-  readonly #quotes = new Map<Sequence, Quote>();
-  readonly #receipts = new Map<Sequence, Cell<Receipts>>();
+  readonly #quotes: Quotes;
+  readonly #receipts: MessageReceipts;
   /** Accepted, and not yet in the log as held here: still shown as made, so that nothing flickers. */
   readonly #landing = new Map<Key, SettledRef>();
   #row: ConversationRow | undefined;
@@ -75,6 +71,11 @@ export class LiveConversation implements Conversation, TimelineOwner {
     draft.watchedBy(this.#watch);
     this.typing = new Cell<readonly UserId[]>([], Object.is, this.#watch);
     this.#ticks = new Ticks(this.#watch);
+    this.#quotes = new Quotes(core, id, () => this.#refresh());
+    this.#receipts = new MessageReceipts(core, id, {
+      watch: this.#watch,
+      moved: () => this.receiptsMoved(),
+    });
     this.members = new LiveMembers(core, id, this.#watch);
     this.info = new Derived<Info>(() => infoOf(this.id, this.#log(), this.#context()), this.#watch);
   }
@@ -95,26 +96,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
   }
 
   receipts(sequence: Sequence): ReceiptsStore {
-    const cell = this.#receiptsCell(sequence);
-    const ask = (): Promise<{ counts?: ReceiptCounts; receipts?: readonly Receipt[] }> =>
-      this.#core.call('Messages.ListReceipts', { conversationId: this.id, sequence });
-    const take = (counts: ReceiptCounts | undefined): void => {
-      if (counts === undefined) return;
-      this.#log()?.takeReceipts({ conversationId: this.id, counts: [{ ...counts, sequence }] });
-      this.receiptsMoved();
-    };
-    ask()
-      .then((answer) => take(answer.counts))
-      .catch(() => undefined);
-    return {
-      get: () => cell.get(),
-      subscribe: (fn) => cell.subscribe(fn),
-      who: async () => {
-        const answer = await ask();
-        take(answer.counts);
-        return answer.receipts ?? [];
-      },
-    };
+    return this.#receipts.open(sequence);
   }
 
   /** The list's row; the same object until it changes. */
@@ -200,8 +182,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
   changed(messages: ReadonlyMap<Sequence, Message> | undefined): void {
     this.#land();
     for (const message of messages?.values() ?? []) {
-      if (this.#quotes.has(message.sequence))
-        this.#quotes.set(message.sequence, quoteOf(message, message.sequence));
+      this.#quotes.take(message);
       // Whoever wrote has stopped typing.
       if (message.senderUserId !== undefined) this.heardTyping(message.senderUserId, false);
     }
@@ -216,7 +197,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
     const log = this.#log();
     if (log === undefined) return;
     this.#ticks.moved(log);
-    for (const [sequence, cell] of this.#receipts) cell.set(this.#countsOf(sequence));
+    this.#receipts.moved(log);
   }
 
   erased(span: Span): void {
@@ -226,8 +207,12 @@ export class LiveConversation implements Conversation, TimelineOwner {
   /** An accepted send is in the cache. True = it had stood here for itself until now. */
   outboxCached(): boolean {
     if (!this.#land()) return false;
-    for (const timeline of this.#timelines) timeline.refresh();
+    this.#refresh();
     return true;
+  }
+
+  #refresh(): void {
+    for (const timeline of this.#timelines) timeline.refresh();
   }
 
   #land(): boolean {
@@ -245,12 +230,14 @@ export class LiveConversation implements Conversation, TimelineOwner {
         this.#ticks.adopt(entry.key, { sequence, state }, this.#log());
       if (!hasLanded(settled, this.#log())) this.#landing.set(entry.key, settled);
     }
-    for (const timeline of this.#timelines) timeline.refresh();
+    this.#refresh();
   }
 
   online(): void {
+    this.#quotes.online();
     for (const timeline of this.#timelines) timeline.online();
     this.members.online();
+    this.#receipts.online().catch(() => undefined);
   }
 
   namesChanged(): void {
@@ -284,7 +271,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
       pending: this.#pendingMessages(),
       changeOf: (message, key) =>
         (message === undefined ? undefined : changes.get(message.sequence)) ?? changes.get(key),
-      quoteOf: (sequence) => this.#quote(sequence),
+      quoteOf: (sequence) => this.#quotes.get(sequence),
       tickOf: (key, sequence) => this.tickOf(key, sequence),
     };
   }
@@ -322,28 +309,6 @@ export class LiveConversation implements Conversation, TimelineOwner {
       changes.set('key' in target ? target.key : target.sequence, change);
     }
     return changes;
-  }
-
-  #quote(sequence: Sequence): Quote {
-    const held = this.#quotes.get(sequence);
-    if (held !== undefined) return held;
-    const bare: Quote = { sequence };
-    this.#quotes.set(sequence, bare);
-    if (this.#quotes.size > QUOTES_MAX) this.#quotes.delete(this.#quotes.keys().next().value ?? 0);
-    this.#readQuote(sequence).catch(() => undefined);
-    return bare;
-  }
-
-  async #readQuote(sequence: Sequence): Promise<void> {
-    const range = { from: sequence, through: sequence, limit: 1, isNewest: true };
-    let [message] = await this.#core.history.readMessages(this.id, range);
-    if (message === undefined && this.#core.isReady()) {
-      const answer = await this.#core.history.readPage(this.id, { sequence });
-      message = answer.messages?.[0];
-    }
-    if (message === undefined) return;
-    this.#quotes.set(sequence, quoteOf(message, sequence));
-    for (const timeline of this.#timelines) timeline.refresh();
   }
 
   // --- parts -------------------------------------------------------------------------------------
@@ -391,41 +356,6 @@ export class LiveConversation implements Conversation, TimelineOwner {
         if (row.key === key && row.is === 'message') return row.sequence;
     const last = this.#log()?.resource.lastMessage;
     return last?.clientMessageId === key ? last.sequence : undefined;
-  }
-
-  #receiptsCell(sequence: Sequence): Cell<Receipts> {
-    let cell = this.#receipts.get(sequence);
-    if (cell === undefined) {
-      cell = new Cell<Receipts>(this.#countsOf(sequence), isShallowEqual, this.#watch);
-      this.#receipts.set(sequence, cell);
-      this.#boundReceipts();
-    }
-    return cell;
-  }
-
-  /** One open details view at a time is usual: the oldest that nobody looks at goes. */
-  #boundReceipts(): void {
-    if (this.#receipts.size <= RECEIPTS_MAX) return;
-    for (const [sequence, cell] of this.#receipts)
-      if (!cell.isWatched) {
-        this.#receipts.delete(sequence);
-        return;
-      }
-  }
-
-  #countsOf(sequence: Sequence): Receipts {
-    const log = this.#log();
-    const counts = log?.receipts.countsOf(sequence) ?? { of: 0, queued: 0, delivered: 0, read: 0 };
-    if (log?.resource.kind !== 'direct') return counts;
-    // A direct's counts are told when asked for, its watermarks whenever they move.
-    const { delivered, read } = log.receipts.watermarks;
-    const isDelivered = sequence <= delivered;
-    return {
-      of: 1,
-      queued: isDelivered ? 0 : counts.queued,
-      delivered: isDelivered ? 1 : counts.delivered,
-      read: sequence <= read ? 1 : counts.read,
-    };
   }
 
   #log(): ConversationLog | undefined {

@@ -65,6 +65,12 @@ export function featureDisabled(what: string): ClientError {
   return new ClientError('FEATURE_DISABLED', `${what} is not in this version`);
 }
 
+/** Whether asking again, as it is, is of no use. */
+export function isRefusedForGood(error: unknown): boolean {
+  const { retry } = REASONS[reasonOf(error)];
+  return retry === 'never' || retry === 'fix';
+}
+
 export function reasonOf(error: unknown): Reason {
   return error instanceof ClientError ? error.reason : 'INVARIANT';
 }

@@ -266,6 +266,29 @@ describe('timeline', () => {
     assert.equal(messages(timeline).at(-1)?.quote?.deleted, true);
   });
 
+  it('a quote that was bare for want of a connection comes with the next', async () => {
+    const { world, ana } = await withHistory(120);
+    world.server.say(world.server.direct(ANA, BO), BO, 'as I said', { replyTo: 3 });
+    await world.advance(300);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(300);
+    assert.deepEqual(messages(timeline).at(-1)?.quote, { sequence: 3 });
+    world.server.isUp = true;
+    ana.host.signal('online');
+    await world.advance(5_000);
+    assert.equal(messages(timeline).at(-1)?.quote?.text, 'm3');
+    // Read once: it is on the device now, and no connection asks again.
+    const pages = (): number =>
+      world.server.calls.filter((method) => method === 'Messages.List').length;
+    const before = pages();
+    world.server.cut();
+    await world.advance(5_000);
+    assert.equal(pages(), before);
+  });
+
   it('two senders with one clientMessageId are two rows with two keys (S1)', async () => {
     const world = new World();
     const ana = await world.started(ANA);
