@@ -10,8 +10,8 @@ import {
   SendView,
   commandKind,
   type Command,
-  type CommandHeader,
   type CommandKind,
+  type GroupChange,
   type GroupSettings,
   type SendCommand,
   type SetMyStateCommand,
@@ -22,7 +22,10 @@ import { invariant } from './invariant.ts';
 /** Bytes of any command but a send. */
 export function encodeCommand(command: Exclude<Command, SendCommand>): Uint8Array {
   const out = new ByteWriter(128);
-  out.u8(COMMAND_VERSION).u8(command.kind).u16(0).u32(0).u53(command.timeMs).u53(0);
+  // A change of settings has its own in the tail.
+  const isChange = 'ifVersion' in command && command.kind !== COMMAND_KIND.updateConversation;
+  const ifVersion = isChange ? (command.ifVersion ?? 0) : 0;
+  out.u8(COMMAND_VERSION).u8(command.kind).u16(0).u32(0).u53(command.timeMs).u53(ifVersion);
   out.raw(command.key).raw(command.caller);
   encodeTail(command, out);
   return out.finish();
@@ -135,7 +138,9 @@ export function decodeCommand(bytes: Uint8Array): Command {
     version: bytes[0] ?? 0,
   }));
   const view = viewOf(bytes);
+  const ifVersion = readU53(view, 16);
   const header = {
+    ...(ifVersion === 0 ? {} : { ifVersion }),
     timeMs: readU53(view, 8),
     key: bytes.subarray(24, 40),
     caller: bytes.subarray(40, 56),
@@ -148,7 +153,7 @@ export function decodeCommand(bytes: Uint8Array): Command {
     : decodeOtherCommand(kind, header, input);
 }
 
-type Common = Omit<CommandHeader, 'kind'>;
+type Common = Omit<GroupChange, 'kind'>;
 
 function decodeSend(bytes: Uint8Array, header: Common): SendCommand {
   const send = new SendView(bytes);

@@ -27,7 +27,7 @@ export const COMMAND_KIND = {
 } as const;
 export type CommandKind = (typeof COMMAND_KIND)[keyof typeof COMMAND_KIND];
 
-/** Every command begins with these 24 bytes: u8 version, u8 kind, u16 flags, u32 0, u53 stamp, u53 spare; then 16 bytes key (conversation or user) and 16 bytes caller. */
+/** Every command begins with these 24 bytes: u8 version, u8 kind, u16 flags, u32 0, u53 stamp, u53 ifVersion of a GroupChange (else 0); then 16 bytes key (conversation or user) and 16 bytes caller. */
 export const COMMAND_KEY_OFFSET = 24;
 export const COMMAND_HEADER_BYTES = 56;
 
@@ -96,18 +96,24 @@ export interface CreateGroupCommand extends CommandHeader {
   readonly settings: GroupSettings;
 }
 
-export interface AddMembersCommand extends CommandHeader {
+/** A change of a group that may depend on what its sender read of it. */
+export interface GroupChange extends CommandHeader {
+  /** Etag of the conversation that must still hold; absent = any. */
+  readonly ifVersion?: number;
+}
+
+export interface AddMembersCommand extends GroupChange {
   readonly kind: typeof COMMAND_KIND.addMembers;
   readonly users: readonly Uint8Array[];
   readonly role: number;
 }
 
-export interface RemoveMemberCommand extends CommandHeader {
+export interface RemoveMemberCommand extends GroupChange {
   readonly kind: typeof COMMAND_KIND.removeMember;
   readonly user: Uint8Array;
 }
 
-export interface SetRoleCommand extends CommandHeader {
+export interface SetRoleCommand extends GroupChange {
   readonly kind: typeof COMMAND_KIND.setRole;
   readonly user: Uint8Array;
   readonly role: number;
@@ -123,7 +129,7 @@ export interface UpdateConversationCommand extends CommandHeader {
   readonly ifVersion: number;
 }
 
-export interface CloseConversationCommand extends CommandHeader {
+export interface CloseConversationCommand extends GroupChange {
   readonly kind: typeof COMMAND_KIND.closeConversation;
 }
 

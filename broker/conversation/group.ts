@@ -60,11 +60,8 @@ export function applyUpdate(applying: Applying, command: UpdateConversationComma
   const forbidden = forbidsChange(applying, command.caller, false);
   if (forbidden !== undefined) return refused(applying, forbidden);
   const { header } = live;
-  if (command.ifVersion !== 0 && command.ifVersion !== header.etag)
-    return refused(
-      applying,
-      refusal('VERSION_CONFLICT', 'it was changed meanwhile', { version: header.etag }),
-    );
+  const stale = staleVersion(applying, command);
+  if (stale !== undefined) return refused(applying, stale);
   const name = command.name === undefined ? undefined : utf8(command.name);
   if (name !== undefined && name.length > NAME_BYTES_MAX) return refused(applying, badText('name'));
   const picture = command.pictureMediaId === undefined ? undefined : utf8(command.pictureMediaId);
@@ -93,6 +90,8 @@ export function applyClose(applying: Applying, command: CloseConversationCommand
   const forbidden = forbidsChange(applying, command.caller, true);
   if (forbidden !== undefined && forbidden.reason !== 'CONVERSATION_CLOSED')
     return refused(applying, forbidden);
+  const stale = staleVersion(applying, command);
+  if (stale !== undefined) return refused(applying, stale);
   if (live.header.isClosed) return unchanged(applying);
   live.header.flags |= HEADER_FLAG.closed;
   const facts = { is: 'update', fields: ['closed'], name: '', closed: true } as const;
@@ -121,6 +120,20 @@ export function forbidsAsStranger(applying: Applying, caller: Uint8Array): Refus
   const { live } = applying;
   if (!live.isCreated || !live.aimAt(caller)) return unknownConversation();
   return live.member.isPresent ? undefined : refusal('NOT_A_MEMBER', 'you are no longer a member');
+}
+
+/**
+ * Why a change that depends on an etag is refused. Asked of members only, who may know of it, and
+ * before anything else of the change: what is stale does nothing, also where nothing is to be done.
+ */
+export function staleVersion(
+  applying: Applying,
+  command: { readonly ifVersion?: number },
+): Refusal | undefined {
+  const { ifVersion = 0 } = command;
+  const { etag } = applying.live.header;
+  if (ifVersion === 0 || ifVersion === etag) return undefined;
+  return refusal('VERSION_CONFLICT', 'it was changed meanwhile', { version: etag });
 }
 
 export function groupFull(membersMax: number): Refusal {

@@ -263,6 +263,29 @@ describe('settings of a group', () => {
     assertRefused(shard.update(id, OWNER, { pictureMediaId: 'x'.repeat(65) }), 'BAD_ID');
   });
 
+  it('members and the end of the group, too, wait for the etag that they depend on (case 56)', () => {
+    const shard = new Shard();
+    const { id } = shard.createGroup(OWNER, [ONE]);
+    const read = shard.machine.view(id)?.version ?? 0;
+    shard.update(id, OWNER, { name: 'new name' });
+    const change = (caller: Uint8Array, what: (typeof changes)[number], ifVersion: number) =>
+      shard.apply(encodeCommand({ timeMs: 0, key: id, caller, ...what, ifVersion }));
+    const changes = [
+      { kind: COMMAND_KIND.addMembers, users: [TWO], role: ROLE.member },
+      { kind: COMMAND_KIND.setRole, user: ONE, role: ROLE.admin },
+      { kind: COMMAND_KIND.removeMember, user: ONE },
+      { kind: COMMAND_KIND.closeConversation },
+    ];
+    const { head } = shard.machine.view(id) ?? {};
+    for (const what of changes) {
+      assertRefused(change(OWNER, what, read), 'VERSION_CONFLICT', { version: read + 1 });
+      // Who may not do it at all is told that, and not what version it has.
+      assertRefused(change(STRANGER, what, read), 'CONVERSATION_UNKNOWN');
+    }
+    assert.equal(shard.machine.view(id)?.head, head);
+    for (const what of changes) assert.ok(change(OWNER, what, read + 1).row !== undefined);
+  });
+
   it('keep name and picture of any length over changes, members and mentions around them', () => {
     const shard = new Shard();
     const { id } = shard.createGroup(OWNER, [ONE]);

@@ -15,13 +15,16 @@ import {
   type Refusal,
 } from './applying.ts';
 import type { Applied, MembershipChange } from './contract.ts';
-import { distinct, forbidsAsStranger, forbidsChange, groupFull } from './group.ts';
+import { distinct, forbidsAsStranger, forbidsChange, groupFull, staleVersion } from './group.ts';
 import { SETTINGS_BIT } from './header.ts';
 
 export function applyAddMembers(applying: Applying, command: AddMembersCommand): Applied {
   const { live, conversation, nowMs } = applying;
   const { caller, role } = command;
-  const forbidden = forbidsAsStranger(applying, caller) ?? forbidsAdding(applying, role);
+  const forbidden =
+    forbidsAsStranger(applying, caller) ??
+    forbidsAdding(applying, role) ??
+    staleVersion(applying, command);
   if (forbidden !== undefined) return refused(applying, forbidden);
   const inviterSlot = live.member.slot;
   const absent = distinct(command.users).filter((user) => !isPresent(applying, user));
@@ -53,6 +56,8 @@ export function applyRemoveMember(applying: Applying, command: RemoveMemberComma
   if (live.header.isDirect) return refused(applying, notInDirects());
   const callerRole = live.member.role;
   if (!leaves && !leads(callerRole)) return refused(applying, rolesOnly());
+  const stale = staleVersion(applying, command);
+  if (stale !== undefined) return refused(applying, stale);
   if (!isPresent(applying, user)) return unchanged(applying);
   live.aimAt(user);
   const { role } = live.member;
@@ -69,7 +74,7 @@ export function applyRemoveMember(applying: Applying, command: RemoveMemberComma
 export function applySetRole(applying: Applying, command: SetRoleCommand): Applied {
   const { live, conversation } = applying;
   const { caller, user, role } = command;
-  const forbidden = forbidsChange(applying, caller, true);
+  const forbidden = forbidsChange(applying, caller, true) ?? staleVersion(applying, command);
   if (forbidden !== undefined) return refused(applying, forbidden);
   if (!isRole(role))
     return refused(applying, refusal('BAD_FIELD', 'no such role', { field: 'role' }));

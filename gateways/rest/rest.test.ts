@@ -201,6 +201,44 @@ describe('REST', () => {
     assert.equal(unchanged.status, 200);
   });
 
+  it('members and the end of a group wait for the etag of If-Match, too (case 56)', async () => {
+    const [ann, bo, cy] = (await people(3)) as [Person, Person, Person];
+    const { token } = ann;
+    const made = await house.ask('POST /v1/conversations', {
+      token,
+      body: { requestId: randomUUID(), name: 'Crew', members: [bo.userId] },
+    });
+    const read = made.headers.get('etag') ?? '';
+    const path = `/v1/conversations/${String(made.json['conversationId'])}`;
+    const renamed = await house.ask(`PATCH ${path}`, { token, body: { name: 'Deck' } });
+    const now = renamed.headers.get('etag') ?? '';
+    const writes = [
+      [`POST ${path}/members`, { userIds: [cy.userId] }],
+      [`PATCH ${path}/members/${bo.userId}`, { role: 'admin' }],
+      [`DELETE ${path}/members/${bo.userId}`, undefined],
+      [`DELETE ${path}`, undefined],
+    ] as const;
+    const write = (i: number, etag: string): ReturnType<typeof house.ask> => {
+      const [what, body] = writes[i] ?? writes[0];
+      const headers = { 'if-match': etag };
+      return house.ask(what, { token, headers, ...(body === undefined ? {} : { body }) });
+    };
+    const rows = async (): Promise<number> =>
+      ((await house.ask(`GET ${path}/rows`, ann)).json['rows'] as object[]).length;
+    const before = await rows();
+    for (const i of writes.keys())
+      for (const etag of [read, '"yesterday"']) {
+        const stale = await write(i, etag);
+        assert.deepEqual([stale.status, stale.json['reason']], [412, 'VERSION_CONFLICT']);
+      }
+    assert.equal(await rows(), before);
+    for (const i of writes.keys()) {
+      const { status } = await write(i, i === 0 ? '*' : now);
+      assert.ok(status < 300, `${writes[i]?.[0]}: ${status}`);
+    }
+    assert.equal(await rows(), before + writes.length);
+  });
+
   it('pages of conversations neither repeat nor leave out; their tokens are bound to caller and arguments', async () => {
     const [ann] = (await people(1)) as [Person];
     const { identity } = house.running;

@@ -20,7 +20,7 @@ import { errorAnswer, writeAnswer, type Answer } from './answer.ts';
 import { Calls, type CallerContext, type CallResult } from './calls.ts';
 import { rateHeaders, RequestRate } from './rate.ts';
 import * as input from './request-input.ts';
-import { RouteTable, type RouteMatch } from './routes.ts';
+import { CONDITIONAL, RouteTable, type RouteMatch } from './routes.ts';
 import { SeedNames, type SeedRoute } from './seed-names.ts';
 import type { StaticFiles } from './static-files.ts';
 
@@ -149,8 +149,7 @@ export class Rest implements Metered {
     if (key !== '' && method === 'Messages.Send') fields = keyed(fields, 'clientMessageId', key);
     if (key !== '' && method === 'Conversations.Create') fields = keyed(fields, 'requestId', key);
     const ifMatch = input.etagOf(request, 'if-match');
-    if (ifMatch !== '' && verb === 'PATCH' && method !== 'Messages.Send')
-      fields = { ...fields, ifMatch };
+    if (ifMatch !== '' && CONDITIONAL.has(method)) fields = { ...fields, ifMatch };
     const result = await this.#calls.call(method, fields, context);
     if (method === 'Messages.List' && match.path['sequence'] !== undefined)
       needMessage(result, Number(match.path['sequence']));

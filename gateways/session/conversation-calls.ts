@@ -104,7 +104,11 @@ export function* closeConversation(
 ): Routine<Changed> {
   const { conversation } = parseAddress(request.conversationId, caller.user, 'conversationId');
   const commit = yield* command(
-    encodeCommand({ kind: COMMAND_KIND.closeConversation, ...header(conversation, caller) }),
+    encodeCommand({
+      kind: COMMAND_KIND.closeConversation,
+      ...header(conversation, caller),
+      ifVersion: versionOf(request.ifMatch),
+    }),
   );
   return { response: yield* getConversation(conversation, caller), replayed: commit.replayed };
 }
@@ -122,6 +126,7 @@ export function* addMembers(
     encodeCommand({
       kind: COMMAND_KIND.addMembers,
       ...header(address.conversation, caller),
+      ifVersion: versionOf(request.ifMatch),
       users,
       role,
     }),
@@ -142,6 +147,7 @@ export function* updateMember(
     encodeCommand({
       kind: COMMAND_KIND.setRole,
       ...header(address.conversation, caller),
+      ifVersion: versionOf(request.ifMatch),
       user,
       role,
     }),
@@ -158,7 +164,12 @@ export function* removeMember(
   const { conversation } = parseAddress(request.conversationId, caller.user, 'conversationId');
   const user = parseUser(request.userId, caller, 'userId');
   const commit = yield* command(
-    encodeCommand({ kind: COMMAND_KIND.removeMember, ...header(conversation, caller), user }),
+    encodeCommand({
+      kind: COMMAND_KIND.removeMember,
+      ...header(conversation, caller),
+      ifVersion: versionOf(request.ifMatch),
+      user,
+    }),
   );
   return { response: { members: [], sequence: commit.sequence }, replayed: commit.replayed };
 }

@@ -211,6 +211,9 @@ export class TinyBroker {
 
   #change(command: Command, c: TinyConversation): Done {
     const by = command.caller;
+    const ifVersion = 'ifVersion' in command ? (command.ifVersion ?? 0) : 0;
+    if (ifVersion !== 0 && ifVersion !== c.version)
+      throw new ParleyError('VERSION_CONFLICT', 'it changed since it was read');
     switch (command.kind) {
       case COMMAND_KIND.addMembers:
         for (const user of command.users) this.#join(c, user, command.role);
@@ -242,8 +245,6 @@ export class TinyBroker {
         return this.#append(c, { kind: BODY_KIND.member, by, facts });
       }
       case COMMAND_KIND.updateConversation: {
-        if (command.ifVersion !== 0 && command.ifVersion !== c.version)
-          throw new ParleyError('VERSION_CONFLICT', 'it changed since it was read');
         c.name = command.name ?? c.name;
         c.version++;
         const facts: Facts = { is: 'update', fields: ['name'], name: c.name, closed: c.isClosed };
