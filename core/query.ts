@@ -19,6 +19,7 @@ export const QUERY = {
   'Link.Views': 18,
   'Link.CatchUp': 19,
   'Link.Members': 20,
+  'Link.Fits': 21,
 } as const;
 
 export type QueryMethod = keyof typeof QUERY;

@@ -63,6 +63,7 @@ const LINK_QUERIES: Partial<Record<QueryMethod, Pair>> = {
   'Link.Views': [link.ViewsQuerySchema, link.ViewsAnswerSchema],
   'Link.CatchUp': [link.CatchUpQuerySchema, link.CatchUpAnswerSchema],
   'Link.Members': [link.MembersQuerySchema, link.MembersAnswerSchema],
+  'Link.Fits': [link.FitsQuerySchema, link.FitsAnswerSchema],
 };
 
 const QUERY_TABLE: ReadonlyMap<QueryMethod, QueryForm> = queryTable();

@@ -21,6 +21,8 @@ export interface StoreReads {
   /** Index that a linearizable read of this shard may be served at, after a ReadIndex round. */
   readIndex(shard: number): Promise<number>;
   appliedIndex(shard: number): number;
+  /** Of a group that would be, or is, this one. */
+  membersMax(raw: Uint8Array): number;
   /**
    * The conversation, loaded if need be; undefined = it does not exist. The view is valid in the
    * same turn of the loop only: take what you need before you await.

@@ -76,6 +76,10 @@ export class LocalStoreReads implements StoreReads {
     return this.#at(shard).shard.applied;
   }
 
+  membersMax(raw: Uint8Array): number {
+    return this.#of(raw).machine.settings.membersMax;
+  }
+
   async conversation(raw: Uint8Array): Promise<ConversationView | undefined> {
     const { machine, shard } = this.#of(raw);
     while (!machine.isResident(raw)) await this.#load(machine, raw);

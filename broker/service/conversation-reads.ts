@@ -1,9 +1,11 @@
 /** Conversations.Get, .ListMembers and the views that lists and Resume are made of. */
 import { ParleyError } from '../../core/errors.ts';
 import { encodeId, ID_BYTES, parseId } from '../../core/ids.ts';
-import { compareBytes, sameBytes } from '../../core/bytes.ts';
+import { compareBytes, hex } from '../../core/bytes.ts';
 import type { Plain, Sparse } from '../../proto/codec.ts';
 import type {
+  FitsAnswer,
+  FitsQuery,
   MembersAnswer,
   MembersQuery,
   ViewMessages,
@@ -126,11 +128,34 @@ export async function membersById(
 ): Promise<Read<MembersAnswer>> {
   const readable = await openReadable(asked, request.conversationId);
   if (readable === undefined) return { response: {}, index: 0 };
-  const users = request.userIds.map((id) => parseId('usr', id, 'userIds'));
-  const present = memberIds(readable.view).filter((user) =>
-    users.some((wanted) => sameBytes(wanted, user)),
-  );
+  const wanted = new Set(request.userIds.map((id) => hex(parseId('usr', id, 'userIds'))));
+  const present = memberIds(readable.view).filter((user) => wanted.has(hex(user)));
   return { response: { members: renderMembers(readable.view, present) }, index: readable.index };
+}
+
+/**
+ * Judged as it stands; the log judges again. A group that is there already is created again for
+ * nothing, whoever it was to have; of those to be added only who is no member yet takes a place.
+ */
+export async function fits(asked: Asked, request: Plain<FitsQuery>): Promise<Read<FitsAnswer>> {
+  const { reads } = asked;
+  const users = splitIds(request.users);
+  const { raw } = nameOf(request.conversationId, asked.caller);
+  const membersMax = reads.membersMax(raw);
+  let count = users.length + 1;
+  if (request.creates) {
+    if ((await reads.conversation(raw)) !== undefined) return { response: {}, index: 0 };
+  } else {
+    const readable = await openReadable(asked, request.conversationId);
+    if (readable === undefined) return { response: {}, index: 0 };
+    const { view } = readable;
+    const absent = users.filter((user) => view.membership(user) !== 'member');
+    // A direct has its two; the log says so.
+    count = view.kind === 'group' ? view.memberCount + absent.length : 0;
+  }
+  if (count > membersMax)
+    throw new ParleyError('GROUP_FULL', 'the group would have too many members', { membersMax });
+  return { response: {}, index: 0 };
 }
 
 /** Conversations as the caller sees them, in the order asked, with previews. */

@@ -18,7 +18,7 @@ import { ConversationSchema } from '../../proto/gen/parley/v1/types_pb.ts';
 import type { StoreReads } from '../runtime/contract.ts';
 import type { QueryHandler } from '../runtime/query-handler.ts';
 import type { Asked, Caller, Read } from './asked.ts';
-import { getConversation, listMembers, membersById, views } from './conversation-reads.ts';
+import { fits, getConversation, listMembers, membersById, views } from './conversation-reads.ts';
 import { listMessages, listReceipts, listRows } from './message-reads.ts';
 import { catchUp, changed, directory, syncConversation } from './sync-reads.ts';
 
@@ -124,6 +124,7 @@ function handlers(): ReadonlyMap<QueryNumber, Handler> {
     [QUERY['Link.Views'], method(link.ViewsQuerySchema, link.ViewsAnswerSchema, views)],
     [QUERY['Link.CatchUp'], method(link.CatchUpQuerySchema, link.CatchUpAnswerSchema, catchUp)],
     [QUERY['Link.Members'], method(link.MembersQuerySchema, link.MembersAnswerSchema, membersById)],
+    [QUERY['Link.Fits'], method(link.FitsQuerySchema, link.FitsAnswerSchema, fits)],
   ]);
 }
 

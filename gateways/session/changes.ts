@@ -166,7 +166,7 @@ function idsOf(bytes: Uint8Array): Uint8Array[] {
   return ids;
 }
 
-function joinIds(raws: readonly Uint8Array[]): Uint8Array {
+export function joinIds(raws: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(raws.length * 16);
   for (const [i, raw] of raws.entries()) joined.set(raw, i * 16);
   return joined;

@@ -10,10 +10,11 @@ import { compareBytes, isZero } from '../../core/bytes.ts';
 import { decodeUuid, encodeId, groupConversationRaw, parseId } from '../../core/ids.ts';
 import type { Plain } from '../../proto/codec.ts';
 import type * as requests from '../../proto/gen/parley/client/v1/conversations_pb.ts';
-import type { MembersAnswer } from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import type { FitsAnswer, MembersAnswer } from '../../proto/gen/parley/broker/v1/link_pb.ts';
 import type { ConversationSettings, Me } from '../../proto/gen/parley/v1/types_pb.ts';
 import { parseAddress, type Address } from './address.ts';
-import { MEMBERS_REQUEST_MAX, NAME_CODE_POINTS_MAX } from './limits.ts';
+import { joinIds } from './changes.ts';
+import { MEMBERS_REQUEST_MAX, MEMBERS_UNJUDGED_MAX, NAME_CODE_POINTS_MAX } from './limits.ts';
 import { badField, checkCount, oneOf, unknownConstant } from './refusals.ts';
 import { command, passOn, query, unknownUsers, type Routine } from './routine.ts';
 import type { Caller } from './caller.ts';
@@ -51,8 +52,9 @@ export function* createGroup(
     (user) => compareBytes(user, caller.user) !== 0,
   );
   const settings = parseSettings(request.settings);
-  yield* mustExist(members);
   const key = groupConversationRaw(caller.user, requestId);
+  yield* mustFit(key, members, caller, true);
+  yield* mustExist(members);
   const name = request.name;
   const commit = yield* command(
     encodeCommand({
@@ -121,6 +123,7 @@ export function* addMembers(
   const users = parseUsers(request.userIds, 'userIds');
   if (users.length === 0) throw badField('userIds', 'is empty');
   const role = ROLE[oneOf(request.role, ROLES, 'role')];
+  yield* mustFit(address.conversation, users, caller, false);
   yield* mustExist(users);
   const commit = yield* command(
     encodeCommand({
@@ -227,6 +230,19 @@ function* membersChanged(
     },
   });
   return { members: answer.members, sequence };
+}
+
+/** Judged before they are looked up, one by one in a database, for a call that is then refused. */
+function* mustFit(
+  key: Uint8Array,
+  users: readonly Uint8Array[],
+  caller: Caller,
+  creates: boolean,
+): Routine<void> {
+  if (users.length <= MEMBERS_UNJUDGED_MAX) return;
+  const conversationId = encodeId('cnv', key);
+  const request = { conversationId, users: joinIds(users), creates };
+  yield* query<Plain<FitsAnswer>>({ method: 'Link.Fits', key, caller, request });
 }
 
 function* mustExist(users: readonly Uint8Array[]): Routine<void> {

@@ -12,6 +12,8 @@ export const PREVIEW_BYTES_MAX = 4096;
 export const CUSTOM_BYTES_MAX: number = 16 * 1024;
 export const MENTIONS_MAX = 500;
 export const MEMBERS_REQUEST_MAX = 10_000;
+/** So many new members at most are looked up before anybody judges whether the group has room. */
+export const MEMBERS_UNJUDGED_MAX = 50;
 
 export const RESUME_CURSORS_MAX = 50;
 export const RESUME_ROWS_MAX = 256;

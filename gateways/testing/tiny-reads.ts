@@ -52,6 +52,9 @@ export class TinyReads {
           }),
           recent: [],
         };
+      // Nobody is bounded here.
+      case 'Link.Fits':
+        return {};
       default:
         return this.#read(method, asked, user);
     }

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file parley/broker/v1/link.proto.
  */
 export const file_parley_broker_v1_link: GenFile = /*@__PURE__*/
-  fileDesc("ChtwYXJsZXkvYnJva2VyL3YxL2xpbmsucHJvdG8SEHBhcmxleS5icm9rZXIudjEiMAoORGlyZWN0b3J5UXVlcnkSHgoWc2luY2VfYWNjb3VudF9zZXF1ZW5jZRgBIAEoAyKAAQoPRGlyZWN0b3J5QW5zd2VyEgwKBG9wZW4YASABKAwSDAoEbGVmdBgCIAEoDBIOCgZqb2luZWQYAyABKAwSGAoQYWNjb3VudF9zZXF1ZW5jZRgEIAEoAxINCgVlcG9jaBgFIAEoAxIYChByZXZva2VkX3Nlc3Npb25zGAYgASgMIj8KDENoYW5nZWRRdWVyeRIvCgZzaGFyZHMYASADKAsyHy5wYXJsZXkuYnJva2VyLnYxLlNoYXJkUXVlc3Rpb24iSgoNU2hhcmRRdWVzdGlvbhINCgVzaGFyZBgBIAEoBRITCgtzaW5jZV9pbmRleBgCIAEoAxIVCg1jb252ZXJzYXRpb25zGAMgASgMIj4KDUNoYW5nZWRBbnN3ZXISLQoGc2hhcmRzGAEgAygLMh0ucGFybGV5LmJyb2tlci52MS5TaGFyZEFuc3dlciJdCgtTaGFyZEFuc3dlchINCgVzaGFyZBgBIAEoBRIWCg5hc2tlZF9hdF9pbmRleBgCIAEoAxIPCgdjaGFuZ2VkGAMgASgMEhYKDmNoYW5nZV90aW1lX21zGAQgAygDIkoKClZpZXdzUXVlcnkSFQoNY29udmVyc2F0aW9ucxgBIAEoDBIQCghtZXNzYWdlcxgCIAEoBRITCgttZXNzYWdlc19vZhgDIAEoBSJtCgtWaWV3c0Fuc3dlchIuCg1jb252ZXJzYXRpb25zGAEgAygLMhcucGFybGV5LnYxLkNvbnZlcnNhdGlvbhIuCgZyZWNlbnQYAiADKAsyHi5wYXJsZXkuYnJva2VyLnYxLlZpZXdNZXNzYWdlcyJNCgxWaWV3TWVzc2FnZXMSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEiQKCG1lc3NhZ2VzGAIgAygLMhIucGFybGV5LnYxLk1lc3NhZ2UibwoMQ2F0Y2hVcFF1ZXJ5EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIhCgZjdXJzb3IYAiABKAsyES5wYXJsZXkudjEuQ3Vyc29yEhAKCHJvd3NfbWF4GAMgASgFEhEKCWJ5dGVzX21heBgEIAEoBSJyCg1DYXRjaFVwQW5zd2VyEhwKBHJvd3MYASADKAsyDi5wYXJsZXkudjEuUm93EgwKBGhlYWQYAiABKAMSDQoFZXBvY2gYAyABKAMSEAoIZ2FwX2Zyb20YBCABKAMSFAoMbm90X3JlYWRhYmxlGAUgASgIIjkKDE1lbWJlcnNRdWVyeRIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEAoIdXNlcl9pZHMYAiADKAkiMwoNTWVtYmVyc0Fuc3dlchIiCgdtZW1iZXJzGAEgAygLMhEucGFybGV5LnYxLk1lbWJlcmIGcHJvdG8z", [file_parley_v1_types]);
+  fileDesc("ChtwYXJsZXkvYnJva2VyL3YxL2xpbmsucHJvdG8SEHBhcmxleS5icm9rZXIudjEiMAoORGlyZWN0b3J5UXVlcnkSHgoWc2luY2VfYWNjb3VudF9zZXF1ZW5jZRgBIAEoAyKAAQoPRGlyZWN0b3J5QW5zd2VyEgwKBG9wZW4YASABKAwSDAoEbGVmdBgCIAEoDBIOCgZqb2luZWQYAyABKAwSGAoQYWNjb3VudF9zZXF1ZW5jZRgEIAEoAxINCgVlcG9jaBgFIAEoAxIYChByZXZva2VkX3Nlc3Npb25zGAYgASgMIj8KDENoYW5nZWRRdWVyeRIvCgZzaGFyZHMYASADKAsyHy5wYXJsZXkuYnJva2VyLnYxLlNoYXJkUXVlc3Rpb24iSgoNU2hhcmRRdWVzdGlvbhINCgVzaGFyZBgBIAEoBRITCgtzaW5jZV9pbmRleBgCIAEoAxIVCg1jb252ZXJzYXRpb25zGAMgASgMIj4KDUNoYW5nZWRBbnN3ZXISLQoGc2hhcmRzGAEgAygLMh0ucGFybGV5LmJyb2tlci52MS5TaGFyZEFuc3dlciJdCgtTaGFyZEFuc3dlchINCgVzaGFyZBgBIAEoBRIWCg5hc2tlZF9hdF9pbmRleBgCIAEoAxIPCgdjaGFuZ2VkGAMgASgMEhYKDmNoYW5nZV90aW1lX21zGAQgAygDIkoKClZpZXdzUXVlcnkSFQoNY29udmVyc2F0aW9ucxgBIAEoDBIQCghtZXNzYWdlcxgCIAEoBRITCgttZXNzYWdlc19vZhgDIAEoBSJtCgtWaWV3c0Fuc3dlchIuCg1jb252ZXJzYXRpb25zGAEgAygLMhcucGFybGV5LnYxLkNvbnZlcnNhdGlvbhIuCgZyZWNlbnQYAiADKAsyHi5wYXJsZXkuYnJva2VyLnYxLlZpZXdNZXNzYWdlcyJNCgxWaWV3TWVzc2FnZXMSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEiQKCG1lc3NhZ2VzGAIgAygLMhIucGFybGV5LnYxLk1lc3NhZ2UibwoMQ2F0Y2hVcFF1ZXJ5EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIhCgZjdXJzb3IYAiABKAsyES5wYXJsZXkudjEuQ3Vyc29yEhAKCHJvd3NfbWF4GAMgASgFEhEKCWJ5dGVzX21heBgEIAEoBSJyCg1DYXRjaFVwQW5zd2VyEhwKBHJvd3MYASADKAsyDi5wYXJsZXkudjEuUm93EgwKBGhlYWQYAiABKAMSDQoFZXBvY2gYAyABKAMSEAoIZ2FwX2Zyb20YBCABKAMSFAoMbm90X3JlYWRhYmxlGAUgASgIIjkKDE1lbWJlcnNRdWVyeRIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEAoIdXNlcl9pZHMYAiADKAkiMwoNTWVtYmVyc0Fuc3dlchIiCgdtZW1iZXJzGAEgAygLMhEucGFybGV5LnYxLk1lbWJlciJECglGaXRzUXVlcnkSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEg0KBXVzZXJzGAIgASgMEg8KB2NyZWF0ZXMYAyABKAgiDAoKRml0c0Fuc3dlcmIGcHJvdG8z", [file_parley_v1_types]);
 
 /**
  * To the shard of the user's slot: the account log folded.
@@ -383,4 +383,49 @@ export type MembersAnswer = Message<"parley.broker.v1.MembersAnswer"> & {
  */
 export const MembersAnswerSchema: GenMessage<MembersAnswer> = /*@__PURE__*/
   messageDesc(file_parley_broker_v1_link, 12);
+
+/**
+ * Whether a group, there or about to be created by the caller, has room for these users: asked before
+ * many are looked up. Refused with GROUP_FULL.
+ *
+ * @generated from message parley.broker.v1.FitsQuery
+ */
+export type FitsQuery = Message<"parley.broker.v1.FitsQuery"> & {
+  /**
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * Raw ids, one behind the other, each once; without the creator.
+   *
+   * @generated from field: bytes users = 2;
+   */
+  users: Uint8Array;
+
+  /**
+   * @generated from field: bool creates = 3;
+   */
+  creates: boolean;
+};
+
+/**
+ * Describes the message parley.broker.v1.FitsQuery.
+ * Use `create(FitsQuerySchema)` to create a new message.
+ */
+export const FitsQuerySchema: GenMessage<FitsQuery> = /*@__PURE__*/
+  messageDesc(file_parley_broker_v1_link, 13);
+
+/**
+ * @generated from message parley.broker.v1.FitsAnswer
+ */
+export type FitsAnswer = Message<"parley.broker.v1.FitsAnswer"> & {
+};
+
+/**
+ * Describes the message parley.broker.v1.FitsAnswer.
+ * Use `create(FitsAnswerSchema)` to create a new message.
+ */
+export const FitsAnswerSchema: GenMessage<FitsAnswer> = /*@__PURE__*/
+  messageDesc(file_parley_broker_v1_link, 14);
 

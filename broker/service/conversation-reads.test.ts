@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { encodeId, groupConversationRaw } from '../../core/ids.ts';
+import { QUERY } from '../../core/query.ts';
+import { SILENT } from '../../core/observe.ts';
+import { codecOf } from '../../proto/codec.ts';
+import { FitsQuerySchema } from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import { idOf } from '../conversation/test-kit.ts';
+import { ANA, BO, createGroup, DIRECT, hello, removeMember } from '../runtime/testing/talk.ts';
+import { TestNode } from '../runtime/testing/test-node.ts';
+import { queryHandlerOf } from './query-service.ts';
+
+/** Members of a group at most, in a TestNode. */
+const FULL = 500;
+const REQUEST: Uint8Array = idOf(1, 6);
+const CREW: Uint8Array = groupConversationRaw(ANA, REQUEST);
+const questions = codecOf(FitsQuerySchema);
+
+function users(from: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) => idOf(from + i));
+}
+
+/** What the store says to so many: undefined = they fit. */
+async function askedOf(
+  node: TestNode,
+  question: { raw: Uint8Array; caller: Uint8Array; creates: boolean; users: Uint8Array[] },
+): Promise<string | undefined> {
+  const request = questions.encode({
+    conversationId: encodeId('cnv', question.raw),
+    users: Buffer.concat(question.users),
+    creates: question.creates,
+  });
+  const handler = queryHandlerOf(node.store.reads, SILENT);
+  const { caller } = question;
+  const answer = new Promise<string | undefined>((done) =>
+    handler.query(
+      { method: QUERY['Link.Fits'], caller, device: idOf(0), request },
+      { result: () => done(undefined), error: ({ reason }) => done(reason) },
+    ),
+  );
+  return node.until(answer);
+}
+
+describe('whether users fit into a group', () => {
+  it('is judged of one to be made by its bound, and not at all of one that is there', async () => {
+    const node = await TestNode.started();
+    const create = { raw: CREW, caller: ANA, creates: true };
+    const some = users(10, FULL - 1);
+    assert.equal(await askedOf(node, { ...create, users: some }), undefined);
+    const many = [...some, BO];
+    assert.equal(await askedOf(node, { ...create, users: many }), 'GROUP_FULL');
+    node.gateway().command(createGroup(REQUEST, [BO]));
+    await node.time.settle();
+    assert.equal(await askedOf(node, { ...create, users: many }), undefined);
+  });
+
+  it('counts those to be added who are no members yet, for members to hear', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    const crew = users(10, FULL - 11);
+    const left = idOf(9_000);
+    gateway.command(createGroup(REQUEST, [...crew, BO, left]));
+    gateway.command(removeMember(CREW, left));
+    await node.time.settle();
+    const add = { raw: CREW, caller: ANA, creates: false };
+    const fit = [...crew, ...users(1_000, 8), left];
+    assert.equal(await askedOf(node, { ...add, users: fit }), undefined);
+    assert.equal(await askedOf(node, { ...add, users: [...fit, idOf(1_008)] }), 'GROUP_FULL');
+    const stranger = { ...add, caller: idOf(9_999), users: users(1_000, FULL) };
+    assert.equal(await askedOf(node, stranger), 'CONVERSATION_UNKNOWN');
+    assert.equal(await askedOf(node, { ...stranger, caller: left }), 'NOT_A_MEMBER');
+  });
+
+  it('is left to the log where there is no group', async () => {
+    const node = await TestNode.started();
+    node.gateway().command(hello(1));
+    await node.time.settle();
+    const add = { raw: DIRECT, caller: ANA, creates: false, users: users(10, 3) };
+    assert.equal(await askedOf(node, add), undefined);
+  });
+});
