@@ -82,6 +82,48 @@ describe('session: resume', () => {
       'full',
     );
   });
+  it('who was added again behind the answer that he is no member gets the row that added him', () => {
+    const script = catchingUp();
+    const hidden = { rows: [], head: 0, epoch: SCRIPT_EPOCH, gapFrom: 0, notReadable: true };
+    // The store read before he was added; that row overtook its answer.
+    script.do((session) => session.deliver(rowEvent({ conversationId: ID, sequence: 9 })));
+    script.running[0]?.answer(hidden);
+    const [again] = script.running[0]?.asks ?? [];
+    assert.ok(again?.ask === 'query' && again.method === 'Link.CatchUp');
+    script.running[0]?.answer({
+      rows: [],
+      head: 9,
+      epoch: SCRIPT_EPOCH,
+      gapFrom: 9,
+      notReadable: false,
+    });
+    assert.deepEqual(script.kinds, ['ready', 'conversations', 'gap', 'caughtUp']);
+    const { gap } = script.frames.at(-2) ?? {};
+    assert.ok(gap !== undefined && !(gap instanceof Uint8Array));
+    assert.deepEqual([gap.from, gap.head], [9, 9]);
+  });
+  it('who is added and removed all the while is told a gap at last', () => {
+    const script = catchingUp();
+    const hidden = { rows: [], head: 0, epoch: SCRIPT_EPOCH, gapFrom: 0, notReadable: true };
+    for (let sequence = 9; script.running.length > 0; sequence++) {
+      script.do((session) => session.deliver(rowEvent({ conversationId: ID, sequence })));
+      script.running[0]?.answer(hidden);
+    }
+    assert.deepEqual(script.kinds, ['ready', 'conversations', 'gap', 'caughtUp']);
+    const { gap } = script.frames.at(-2) ?? {};
+    assert.ok(gap !== undefined && !(gap instanceof Uint8Array));
+    assert.deepEqual([gap.from, gap.head], [3, 12]);
+  });
+  it('who was removed since, as the answer knows, gets none of the rows that waited', () => {
+    const script = new ScriptedSession();
+    const cursors = [{ conversationId: ID, epoch: SCRIPT_EPOCH, sequence: 2 }];
+    script.live({ resume: { syncToken: script.resumeToken(), cursors } });
+    script.do((session) => session.deliver(rowEvent({ conversationId: ID, sequence: 9 })));
+    script.running[0]?.answer(directory([]));
+    const hidden = { rows: [], head: 0, epoch: SCRIPT_EPOCH, gapFrom: 0, notReadable: true };
+    script.running[0]?.answer(hidden);
+    assert.deepEqual(script.kinds, ['ready', 'caughtUp']);
+  });
   it('says a gap where too much is missing', () => {
     const script = catchingUp();
     script.running[0]?.answer({ rows: [], head: 900, epoch: SCRIPT_EPOCH, gapFrom: 3 });

@@ -144,6 +144,7 @@ function* catchUp(
   let through = cursor.sequence;
   let epoch = cursor.epoch;
   for (let round = 0; round < ROUNDS_MAX; round++) {
+    const askedBehind = sink.heldThrough(conversationId);
     const answer: Plain<CatchUpAnswer> = yield* query<Plain<CatchUpAnswer>>({
       method: 'Link.CatchUp',
       key: conversation,
@@ -155,7 +156,14 @@ function* catchUp(
         bytesMax: budget.bytes,
       },
     });
-    if (answer.notReadable) return;
+    const isLast = round === ROUNDS_MAX - 1;
+    if (answer.notReadable) {
+      const head = sink.heldThrough(conversationId);
+      if (head <= askedBehind) return;
+      // A row came behind the question: he may have been added again since, by that very row.
+      if (isLast) pushGap(sink, { conversationId, from: through + 1, head, epoch: answer.epoch });
+      continue;
+    }
     budget.rows -= answer.rows.length;
     for (const { body } of answer.rows)
       budget.bytes -= ROW_BYTES + (body === undefined ? 0 : surroundings.contentBytes(body).length);
@@ -165,7 +173,6 @@ function* catchUp(
           items: [{ conversationId, epoch: answer.epoch, head: answer.head, rows: answer.rows }],
         },
       });
-    const isLast = round === ROUNDS_MAX - 1;
     if (answer.gapFrom > 0 || budget.rows <= 0 || budget.bytes <= 0 || isLast) {
       const from =
         answer.gapFrom > 0 ? answer.gapFrom : (answer.rows.at(-1)?.sequence ?? through) + 1;
