@@ -130,20 +130,26 @@ export class Connection implements SocketEvents, Wakeable {
     this.perform();
   }
 
-  /** Calls back once the socket has taken most of what went before, or is over. */
+  /** Calls back once the socket has taken most of what went before, or is over; in order. */
   room(go: () => void): void {
     this.perform();
-    this.flush();
     this.#waitingForRoom.push(go);
     this.#giveRoom();
   }
 
+  /** One after the other: each may fill the socket for those behind it. */
   #giveRoom(): void {
-    if (!this.#isOver && this.session.isCongested) return;
-    const waiting = this.#waitingForRoom;
-    if (waiting.length === 0) return;
-    this.#waitingForRoom = [];
-    for (const go of waiting) go();
+    while (this.#waitingForRoom.length > 0) {
+      if (!this.#isOver && this.#isFull()) return;
+      this.#waitingForRoom.shift()?.();
+    }
+  }
+
+  /** Also what is due counts; the socket gets that, so that it says when it has taken it. */
+  #isFull(): boolean {
+    this.session.pressure(this.#bufferedBytes(), 0);
+    if (this.session.isCongested) this.flush();
+    return this.session.isCongested;
   }
 
   /** Performs what the session asks for, until it asks for nothing more. */

@@ -53,7 +53,7 @@ export interface RunContext {
 const NO_CONTEXT: RunContext = { address: '', caller: '' };
 
 const RUNNING_MAX = 2048;
-/** Of one user: a page may be 12 MiB and is in memory as often as it is being read. */
+/** Of one user: a page is in memory as often as it is being read, and while its reader is slow. */
 export const RUNNING_PER_CALLER_MAX = 32;
 const WAITING_PER_CALLER_MAX = 512;
 const WAITING_MAX = 131_072;

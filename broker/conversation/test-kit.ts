@@ -42,6 +42,8 @@ export interface SendOptions {
   readonly from: Uint8Array;
   readonly peer?: Uint8Array;
   readonly text?: string;
+  /** In place of `text`, for readers that look into it. */
+  readonly body?: Uint8Array;
   readonly outbox?: Uint8Array;
   readonly clientSeq?: number;
   readonly after?: number;
@@ -58,7 +60,7 @@ export function sendCommand(options: SendOptions): Uint8Array {
   const { outbox, peer } = options;
   const clientMessageId = options.clientMessageId ?? idOf(options.clientSeq ?? 0, 9);
   const bodyKind = options.bodyKind ?? BODY_KIND.message;
-  const body = utf8(options.text ?? 'hello');
+  const body = options.body ?? utf8(options.text ?? 'hello');
   const mentions = new Uint8Array((options.mentions ?? []).flatMap((user) => [...user]));
   return encodeSend({
     timeMs: 0,

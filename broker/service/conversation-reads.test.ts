@@ -1,44 +1,39 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
+import type { ParleyError } from '../../core/errors.ts';
 import { encodeId, groupConversationRaw } from '../../core/ids.ts';
-import { QUERY } from '../../core/query.ts';
-import { SILENT } from '../../core/observe.ts';
-import { codecOf } from '../../proto/codec.ts';
-import { FitsQuerySchema } from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import { FitsAnswerSchema, FitsQuerySchema } from '../../proto/gen/parley/broker/v1/link_pb.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import { ANA, BO, createGroup, DIRECT, hello, removeMember } from '../runtime/testing/talk.ts';
 import { TestNode } from '../runtime/testing/test-node.ts';
-import { queryHandlerOf } from './query-service.ts';
+import { ask } from './testing/ask.ts';
 
 /** Members of a group at most, in a TestNode. */
 const FULL = 500;
 const REQUEST: Uint8Array = idOf(1, 6);
 const CREW: Uint8Array = groupConversationRaw(ANA, REQUEST);
-const questions = codecOf(FitsQuerySchema);
+const FITS = {
+  method: 'Link.Fits',
+  request: FitsQuerySchema,
+  response: FitsAnswerSchema,
+} as const;
 
 function users(from: number, count: number): Uint8Array[] {
   return Array.from({ length: count }, (_, i) => idOf(from + i));
 }
 
 /** What the store says to so many: undefined = they fit. */
-async function askedOf(
+function askedOf(
   node: TestNode,
   question: { raw: Uint8Array; caller: Uint8Array; creates: boolean; users: Uint8Array[] },
 ): Promise<string | undefined> {
-  const request = questions.encode({
-    conversationId: encodeId('cnv', question.raw),
-    users: Buffer.concat(question.users),
-    creates: question.creates,
-  });
-  const handler = queryHandlerOf(node.store.reads, SILENT);
-  const { caller } = question;
-  const answer = new Promise<string | undefined>((done) =>
-    handler.query(
-      { method: QUERY['Link.Fits'], caller, device: idOf(0), request },
-      { result: () => done(undefined), error: ({ reason }) => done(reason) },
-    ),
+  const { raw, caller, creates } = question;
+  const conversationId = encodeId('cnv', raw);
+  const request = { conversationId, users: Buffer.concat(question.users), creates };
+  return ask(node, caller, FITS, request).then(
+    () => undefined,
+    ({ reason }: ParleyError) => reason,
   );
-  return node.until(answer);
 }
 
 describe('whether users fit into a group', () => {

@@ -21,7 +21,7 @@ import type { Conversation, Member } from '../../proto/gen/parley/v1/types_pb.ts
 import type { ConversationView } from '../conversation/contract.ts';
 import type { StandingRow, StoreReads } from '../runtime/contract.ts';
 import { openReadable } from './access.ts';
-import { pageSize, standingBefore } from './message-reads.ts';
+import { bytesOf, PAGE_BYTES_MAX, pageSize, standingBefore } from './message-reads.ts';
 import { decodePageToken, encodePageToken } from './page-token.ts';
 import { nameOf, type Asked, type Read } from './asked.ts';
 import { conversationShape, renderMember, renderMessage } from './render.ts';
@@ -202,6 +202,7 @@ async function recentMessages(
   count: number,
 ): Promise<Sparse<ViewMessages>[]> {
   const all: Sparse<ViewMessages>[] = [];
+  let bytesMax = PAGE_BYTES_MAX;
   for (const raw of raws) {
     const conversationId = encodeId('cnv', raw);
     const readable = await openReadable(asked, conversationId).catch((error: unknown) => {
@@ -210,7 +211,12 @@ async function recentMessages(
       throw error;
     });
     if (readable === undefined) continue;
-    const rows = await standingBefore(asked.reads, readable, readable.head, pageSize(count));
+    const limit = pageSize(count);
+    const { rows } = await standingBefore(asked.reads, readable, readable.head, {
+      limit,
+      bytesMax,
+    });
+    bytesMax -= rows.reduce((sum, row) => sum + bytesOf(row), 0);
     all.push({ conversationId, messages: rows.map((row) => renderMessage(raw, row)) });
   }
   return all;

@@ -23,9 +23,28 @@ import { isErased, renderRow, standsInTimeline } from './render.ts';
 
 const PAGE_DEFAULT = 50;
 export const PAGE_MAX = 200;
+/**
+ * Of the rows of a page: 200 of the largest messages would be 12 MiB, for one call among many. In JSON
+ * it may be three times as much, and still no more than a connection may owe its client.
+ */
+export const PAGE_BYTES_MAX: number = 512 * 1024;
+/** So much that is too large for the page has been read in vain at most. */
+const ROWS_AT_ONCE = 50;
 const SAMPLES_MAX = 64;
 const MESSAGES_FIELD = 1;
 const listResponses = codecOf(ListMessagesResponseSchema);
+
+export interface Wanted {
+  readonly limit: number;
+  readonly bytesMax: number;
+}
+
+export interface Page {
+  /** Oldest first. */
+  readonly rows: readonly StandingRow[];
+  /** More was wanted and is there, but would be too large. */
+  readonly isCut: boolean;
+}
 
 export function pageSize(asked: number): number {
   return asked <= 0 ? PAGE_DEFAULT : Math.min(asked, PAGE_MAX);
@@ -50,11 +69,11 @@ export async function listMessages(
     );
   const readable = await openReadable(asked, request.conversationId);
   if (readable === undefined) return { response: { first: 1 }, index: 0 };
-  const rows = await page(asked.reads, readable, request);
+  const { rows, isCut } = await page(asked.reads, readable, request);
   const samples = await sample(asked.reads, readable, Math.min(request.samples, SAMPLES_MAX));
   const { raw, head, first, index } = readable;
   // Protobuf of parts one behind the other is protobuf of the whole: field 1 is `messages`.
-  const rest = listResponses.encode({ asOf: head, first, head, samples });
+  const rest = listResponses.encode({ asOf: head, first, head, samples, cut: isCut });
   return { response: () => encodeMessages(MESSAGES_FIELD, raw, rows, rest), index };
 }
 
@@ -62,20 +81,26 @@ async function page(
   reads: StoreReads,
   at: Readable,
   request: Plain<ListMessagesRequest>,
-): Promise<readonly StandingRow[]> {
+): Promise<Page> {
   const limit = pageSize(request.limit);
-  if (request.sequence !== 0) return [await oneMessage(reads, at, request.sequence)];
-  if (request.after !== 0) return standingAfter(reads, at, request.after + 1, limit);
+  const want = { limit, bytesMax: PAGE_BYTES_MAX };
+  if (request.sequence !== 0)
+    return { rows: [await oneMessage(reads, at, request.sequence)], isCut: false };
+  if (request.after !== 0) return standingAfter(reads, at, request.after + 1, want);
   if (request.before !== 0)
-    return standingBefore(reads, at, Math.min(request.before - 1, at.head), limit);
+    return standingBefore(reads, at, Math.min(request.before - 1, at.head), want);
   const middle =
     request.atTimeMs === 0 ? request.around : await reads.sequenceAt(at.raw, request.atTimeMs);
-  if (middle === 0 && request.atTimeMs === 0) return standingBefore(reads, at, at.head, limit);
-  const older = await standingBefore(reads, at, Math.min(middle, at.head), Math.ceil(limit / 2));
-  return [
-    ...older,
-    ...(await standingAfter(reads, at, Math.max(middle + 1, at.first), limit - older.length)),
-  ];
+  if (middle === 0 && request.atTimeMs === 0) return standingBefore(reads, at, at.head, want);
+  const older = await standingBefore(reads, at, Math.min(middle, at.head), {
+    limit: Math.ceil(limit / 2),
+    bytesMax: PAGE_BYTES_MAX / 2,
+  });
+  const newer = await standingAfter(reads, at, Math.max(middle + 1, at.first), {
+    limit: limit - older.rows.length,
+    bytesMax: PAGE_BYTES_MAX - older.rows.reduce((sum, row) => sum + bytesOf(row), 0),
+  });
+  return { rows: [...older.rows, ...newer.rows], isCut: older.isCut || newer.isCut };
 }
 
 /** A message by its place. Control rows have no message. */
@@ -95,51 +120,83 @@ export async function oneMessage(
   return row;
 }
 
-/** The newest `limit` standing rows at or below `through`, oldest first. */
+/** The newest standing rows at or below `through`, oldest first; at least one, if there is any. */
 export async function standingBefore(
   reads: StoreReads,
   at: Readable,
   through: number,
-  limit: number,
-): Promise<readonly StandingRow[]> {
-  const found: StandingRow[] = [];
+  want: Wanted,
+): Promise<Page> {
+  const found = new PageRows(want);
   let upTo = through;
-  while (found.length < limit && upTo >= at.first) {
-    const rows = await reads.rows(at.raw, {
-      from: at.first,
-      through: upTo,
-      limit: limit - found.length,
-      newest: true,
-    });
+  while (found.room > 0 && upTo >= at.first) {
+    const limit = Math.min(found.room, ROWS_AT_ONCE);
+    const rows = await reads.rows(at.raw, { from: at.first, through: upTo, limit, newest: true });
     const oldest = rows[0];
     if (oldest === undefined) break;
-    found.unshift(...rows.filter((row) => standsInTimeline(new RowView(row.row))));
+    for (const row of rows.toReversed())
+      if (standsInTimeline(new RowView(row.row))) found.offer(row);
     upTo = oldest.sequence - 1;
   }
-  return found;
+  return { rows: found.rows.reverse(), isCut: found.isCut };
 }
 
+/** The oldest standing rows from `from` on. */
 async function standingAfter(
   reads: StoreReads,
   at: Readable,
   from: number,
-  limit: number,
-): Promise<readonly StandingRow[]> {
-  const found: StandingRow[] = [];
+  want: Wanted,
+): Promise<Page> {
+  return rowsAfter(reads, at, from, { ...want, isWanted: (row) => standsInTimeline(row) });
+}
+
+async function rowsAfter(
+  reads: StoreReads,
+  at: Readable,
+  from: number,
+  want: Wanted & { readonly isWanted: (row: RowView) => boolean },
+): Promise<Page> {
+  const found = new PageRows(want);
   let start = Math.max(from, at.first);
-  while (found.length < limit && start <= at.head) {
-    const rows = await reads.rows(at.raw, {
-      from: start,
-      through: at.head,
-      limit: limit - found.length,
-      newest: false,
-    });
+  while (found.room > 0 && start <= at.head) {
+    const limit = Math.min(found.room, ROWS_AT_ONCE);
+    const rows = await reads.rows(at.raw, { from: start, through: at.head, limit, newest: false });
     const newest = rows.at(-1);
     if (newest === undefined) break;
-    found.push(...rows.filter((row) => standsInTimeline(new RowView(row.row))));
+    for (const row of rows) if (want.isWanted(new RowView(row.row))) found.offer(row);
     start = newest.sequence + 1;
   }
-  return found;
+  return { rows: found.rows, isCut: found.isCut };
+}
+
+/** Rows of a page in the order of reading: as many as are wanted, and at least one, however large. */
+class PageRows {
+  readonly rows: StandingRow[] = [];
+  isCut = false;
+  readonly #want: Wanted;
+  #bytes = 0;
+
+  constructor(want: Wanted) {
+    this.#want = want;
+  }
+
+  /** How many more it takes at most. */
+  get room(): number {
+    return this.isCut ? 0 : this.#want.limit - this.rows.length;
+  }
+
+  offer(row: StandingRow): void {
+    if (this.isCut) return;
+    this.#bytes += bytesOf(row);
+    this.isCut = this.rows.length > 0 && this.#bytes > this.#want.bytesMax;
+    if (!this.isCut) this.rows.push(row);
+  }
+}
+
+/** What it weighs in a page: content as logged, and content that has come in its place. */
+export function bytesOf({ row, overlay }: StandingRow): number {
+  return row.length + overlay.length;
 }
 
 /** Evenly spaced (sequence, time) pairs over the readable range, for a client's scroll rail. */
@@ -166,12 +223,10 @@ export async function listRows(
   const epoch = asked.reads.epoch;
   if (readable === undefined) return { response: { cursor: { epoch, sequence: 0 } }, index: 0 };
   const after = cursorSequence(readable, epoch, request.cursor);
-  const limit = pageSize(request.limit);
-  const rows = await asked.reads.rows(readable.raw, {
-    from: after + 1,
-    through: readable.head,
-    limit,
-    newest: false,
+  const { rows } = await rowsAfter(asked.reads, readable, after + 1, {
+    limit: pageSize(request.limit),
+    bytesMax: PAGE_BYTES_MAX,
+    isWanted: () => true,
   });
   const rendered = await renderRows(asked.reads, readable, rows);
   const sequence = rows.at(-1)?.sequence ?? after;

@@ -23,7 +23,14 @@ import { decodeOverlay } from '../conversation/overlay.ts';
 import type { StandingRow } from '../runtime/contract.ts';
 import { openReadable, type Readable } from './access.ts';
 import { memberIds, renderMembers } from './conversation-reads.ts';
-import { cursorSequence, pageSize, renderRows, standingBefore } from './message-reads.ts';
+import {
+  bytesOf,
+  cursorSequence,
+  PAGE_BYTES_MAX,
+  pageSize,
+  renderRows,
+  standingBefore,
+} from './message-reads.ts';
 import { decodePageToken, encodePageToken, type Question } from './page-token.ts';
 import type { Asked, Read } from './asked.ts';
 import { conversationShape, renderMessage, standsInTimeline } from './render.ts';
@@ -41,15 +48,17 @@ export async function syncConversation(
   const after = cursorSequence(readable, epoch, request.cursor);
   const question = ['changed', asked.caller.user, readable.raw, after] as const;
   const page = changePage(request.pageToken, question, after);
-  const changed = await asked.reads.changed(readable.raw, {
+  const found = await asked.reads.changed(readable.raw, {
     above: page.above,
     through: after,
     limit: CHANGED_PAGE,
   });
+  const changed = found.slice(0, countWithin(found, PAGE_BYTES_MAX));
+  const isWhole = changed.length === found.length && found.length < CHANGED_PAGE;
   const standing = changed.filter(
     (row) => row.sequence >= readable.first && standsInTimeline(new RowView(row.row)),
   );
-  const lastChange = changed.length === CHANGED_PAGE ? changeOf(changed.at(-1)) : 0;
+  const lastChange = isWhole ? 0 : changeOf(changed.at(-1));
   const shared = {
     changed: standing.map((row) => renderMessage(readable.raw, row)),
     nextPageToken: lastChange === 0 ? '' : encodePageToken(question, place(lastChange)),
@@ -59,6 +68,13 @@ export async function syncConversation(
     response: { ...shared, ...(await firstPage(asked, readable, after, request.limit)) },
     index: readable.index,
   };
+}
+
+/** How many of the first of them weigh so much together; at least one. */
+function countWithin(rows: readonly StandingRow[], bytesMax: number): number {
+  let bytes = 0;
+  const tooMuch = rows.findIndex((row) => (bytes += bytesOf(row)) > bytesMax);
+  return tooMuch < 0 ? rows.length : Math.max(1, tooMuch);
 }
 
 const PLACE_BYTES = 8;
@@ -92,13 +108,16 @@ async function firstPage(
 ): Promise<Fields<SyncConversationResponse>> {
   const { reads, caller } = asked;
   const above = { ...at, first: after + 1 };
-  const rows = await standingBefore(reads, above, at.head, pageSize(limit));
+  const { rows, isCut } = await standingBefore(reads, above, at.head, {
+    limit: pageSize(limit),
+    bytesMax: PAGE_BYTES_MAX,
+  });
   const view = await reads.conversation(at.raw);
   if (view === undefined)
     throw new ParleyError('CONVERSATION_UNKNOWN', 'there is no such conversation that you may see');
   const oldest = rows[0];
-  const isWhole =
-    rows.length < pageSize(limit) || oldest === undefined || oldest.sequence <= after + 1;
+  const isShort = rows.length < pageSize(limit) && !isCut;
+  const isWhole = isShort || oldest === undefined || oldest.sequence <= after + 1;
   const last = rows.findLast((row) => row.sequence === view.lastMessageSequence);
   return {
     messages: rows.map((row) => renderMessage(at.raw, row)),

@@ -235,8 +235,20 @@ export class SeedMessages {
     const { conversationId } = conversation;
     // Nothing was written to it yet: there is nothing that could be asked for.
     if (numberOf(conversation['head']) === 0) return [];
-    const { json } = await this.#calls.call('Messages.List', { conversationId, ...range }, context);
-    return listOf(json['messages']);
+    let messages: readonly Json[] = [];
+    // These names have no word for a page that was cut: the rest is read behind it, on its open side.
+    for (let isCut = true; isCut && messages.length < range.limit; ) {
+      const limit = range.limit - messages.length;
+      const isUpwards = (range.after ?? 0) > 0;
+      const edge = numberOf(messages.at(isUpwards ? -1 : 0)?.['sequence']);
+      const next = isUpwards ? { after: edge, limit } : { before: edge, limit };
+      const request = { conversationId, ...(edge === 0 ? range : next) };
+      const { json } = await this.#calls.call('Messages.List', request, context);
+      const found = listOf(json['messages']);
+      messages = isUpwards ? [...messages, ...found] : [...found, ...messages];
+      isCut = json['cut'] === true && found.length > 0;
+    }
+    return messages;
   }
 
   /** All conversations with something in them, newest first, page by page. */

@@ -23,7 +23,7 @@ import {
   type ReadMethod,
 } from './method-names.ts';
 import { badField } from './refusals.ts';
-import { command, passOn, unknownUsers, type Ask, type Routine } from './routine.ts';
+import { command, passOn, room, unknownUsers, type Ask, type Routine } from './routine.ts';
 import { prepareSend, type SendRequest } from './send.ts';
 import type { Caller, Commit } from './caller.ts';
 import type { Response, Surroundings } from './session-contract.ts';
@@ -104,6 +104,10 @@ function* read(
   try {
     const asked = { ...request, conversationId };
     const response = yield* passOn({ method, key, caller, request: asked });
+    // Many may be asked for at once: each goes out when the client has taken most of those before.
+    // Of these alone, whose messages say themselves what they are newer than: a state that is held
+    // back would come behind pushes that know better.
+    if (method === 'Messages.List' || method === 'Messages.ListRows') yield* room();
     return { response, replayed: false };
   } catch (error) {
     const isUncreated = error instanceof ParleyError && error.reason === 'CONVERSATION_UNKNOWN';

@@ -440,4 +440,6 @@ export interface ListMessagesAnswer {
   readonly first?: Sequence;
   readonly head?: Sequence;
   readonly samples?: readonly { readonly sequence: Sequence; readonly timeMs: number }[];
+  /** Fewer than asked for because more would be too large: there is more beyond its end. */
+  readonly cut?: boolean;
 }

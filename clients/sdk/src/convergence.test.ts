@@ -251,7 +251,7 @@ class Run {
     await this.phone.host.advance(5_000);
     assert.equal(texts(timeline).at(-1), 'the last word');
     // More than 200 would push the newest out of the window.
-    for (let i = 0; i < 8 && messages(timeline).length <= 150; i++) {
+    for (let i = 0; i < 40 && messages(timeline).length <= 150; i++) {
       await Promise.all([timeline.more('older'), this.phone.host.advance(100)]);
     }
     const expected = this.talk.page(1, this.talk.head);
@@ -338,8 +338,10 @@ describe('convergence', function () {
         fc.array(step, { minLength: 5, maxLength: 60 }),
         fc.nat(140),
         fc.constantFrom(undefined, 2_000, 20_000),
-        async (steps, past, cacheBytesMax) => {
+        fc.constantFrom(Number.POSITIVE_INFINITY, 9),
+        async (steps, past, cacheBytesMax, pageMessagesMax) => {
           const run = new Run(cacheBytesMax);
+          run.world.server.pageMessagesMax = pageMessagesMax;
           // Enough for many pages where there is room for few.
           const count = cacheBytesMax === undefined ? past : past * 8;
           for (let i = 0; i < count; i++) run.world.server.say(run.talk, BO, `past ${i}`);

@@ -1,4 +1,7 @@
-/** Which sequences an answer of List speaks for: it is dense, and a short page ends at an edge. */
+/**
+ * Which sequences an answer of List speaks for: it is dense, and a short page ends at an edge, unless
+ * it was cut for its size.
+ */
 import type { ListMessagesAnswer, Sequence } from './contract.ts';
 
 export interface PageRequest {
@@ -16,7 +19,7 @@ export function coversOf(
   request: PageRequest,
   answer: ListMessagesAnswer,
 ): { readonly from?: Sequence; readonly through?: Sequence } {
-  const isShort = (answer.messages?.length ?? 0) < (request.limit ?? LIMIT_DEFAULT);
+  const isShort = isAtEdge(request, answer);
   if (request.sequence !== undefined) return { from: request.sequence, through: request.sequence };
   if (request.before !== undefined) {
     const through = request.before - 1;
@@ -30,4 +33,10 @@ export function coversOf(
   if (request.around !== undefined || request.atTimeMs !== undefined) return {};
   const through = answer.asOf ?? answer.head ?? 0;
   return isShort ? { from: 1, through } : { through };
+}
+
+/** Whether there is nothing beyond it, on the side that it was read towards. */
+export function isAtEdge(request: PageRequest, answer: ListMessagesAnswer): boolean {
+  const count = answer.messages?.length ?? 0;
+  return answer.cut !== true && count < (request.limit ?? LIMIT_DEFAULT);
 }

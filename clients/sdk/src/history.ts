@@ -1,7 +1,7 @@
 /** Messages of the past: from the device, from the server, and both compared by key. */
 import type { Key } from './client-interface.ts';
 import type { ConversationId, ListMessagesAnswer, LogRow, Message, Sequence } from './contract.ts';
-import { coversOf, type PageRequest } from './covers.ts';
+import { coversOf, isAtEdge, type PageRequest } from './covers.ts';
 import { ClientError } from './errors.ts';
 import { newer } from './message-merge.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
@@ -9,7 +9,7 @@ import type { SavedStore } from './saved-store.ts';
 import type { Sync } from './sync.ts';
 
 const PAGE_TRIES = 3;
-const RECOVERY_PAGES_MAX = 50;
+const RECOVERY_ROWS_MAX = 10_000;
 const RECOVERY_PAGE_ROWS = 200;
 /** How much a device's clock and the server's may differ when a restored outbox is compared. */
 const CLOCK_SLACK_MS: number = 26 * 3600 * 1000;
@@ -79,14 +79,16 @@ export class History {
     const sinceMs = Math.min(...entries.map((entry) => entry.queuedTimeMs)) - CLOCK_SLACK_MS;
     const left = (): OutboxEntry[] => keys.flatMap((key) => this.#hooks.entry(key) ?? []);
     let before: Sequence | undefined;
-    for (let page = 0; page < RECOVERY_PAGES_MAX; page++) {
+    for (let rows = 0; rows < RECOVERY_ROWS_MAX; ) {
       if (left().length === 0) return;
       const limit = RECOVERY_PAGE_ROWS;
-      const answer = await this.readPage(id, before === undefined ? { limit } : { limit, before });
+      const request = before === undefined ? { limit } : { limit, before };
+      const answer = await this.readPage(id, request);
+      rows += answer.messages?.length ?? 0;
       const oldest = answer.messages?.[0];
       before = oldest?.sequence ?? before;
       if (oldest === undefined || (oldest.timeMs ?? 0) < sinceMs) break;
-      if ((answer.messages?.length ?? 0) < limit) break;
+      if (isAtEdge(request, answer)) break;
     }
     // Pages hold messages alone; edits and deletes stand in rows of their own.
     if (left().some(({ action }) => action.is !== 'message')) await this.#readRows(id, before ?? 1);
@@ -95,12 +97,13 @@ export class History {
   async #readRows(id: ConversationId, from: Sequence): Promise<void> {
     const log = this.#hooks.sync().machine.logs.get(id);
     let cursor = { epoch: log?.epoch ?? 0, sequence: Math.max(from, log?.first ?? 1) - 1 };
-    for (let page = 0; page < RECOVERY_PAGES_MAX; page++) {
+    for (let rows = 0; rows < RECOVERY_ROWS_MAX; ) {
       const answer = await this.#hooks.call<RowsAnswer>('Messages.ListRows', {
         conversationId: id,
         cursor,
         limit: RECOVERY_PAGE_ROWS,
       });
+      rows += Math.max(1, answer.rows?.length ?? 0);
       for (const row of answer.rows ?? []) this.#hooks.seen(row);
       cursor = answer.cursor ?? cursor;
       if (cursor.sequence >= (answer.head ?? 0)) return;

@@ -117,6 +117,41 @@ describe('sending again', () => {
     assert.notEqual(rows[4]?.outboxId, rows[0]?.outboxId);
   });
 
+  it('a restored phone finds what is there also behind pages that were cut for their size (S5)', async () => {
+    const world = new World();
+    const store = memoryStore();
+    const ana = await world.started(ANA, { store, deviceId: 'dev_ana' });
+    // How far back it looks is a matter of both clocks.
+    world.server.timeMs = ana.host.nowMs();
+    ana.client.direct(BO).send(say('1'));
+    await world.advance(300);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    ana.client.direct(BO).send(say('kept'));
+    await world.advance(100);
+    await ana.client.stop();
+    const backup = await copyOf(store);
+    world.server.isUp = true;
+    const first = await world.started(ANA, { store, deviceId: 'dev_ana' });
+    const later = Array.from({ length: 40 }, (_, i) => `later ${i}`);
+    for (const text of later) first.client.direct(BO).send(say(text));
+    await world.advance(5_000);
+    await first.client.stop();
+    // More than a resume brings.
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 0; i < 300; i++) world.server.say(talk, BO, `away ${i}`);
+    world.server.pageMessagesMax = 40;
+    const restored = await world.started(ANA, { store: backup, deviceId: 'dev_ana', seed: 99 });
+    await world.advance(5_000);
+    const mine = talk.rows.filter((row) => row.senderUserId === ANA);
+    assert.deepEqual(
+      mine.map((row) => row.body?.message?.text?.body),
+      ['1', 'kept', ...later],
+    );
+    assert.deepEqual(await restored.store.readOwn('outbox', under()), []);
+  });
+
   it('an edit that was accepted long ago settles by its row: pages of messages do not hold it (S5)', async () => {
     const world = new World();
     const ana = await world.started(ANA);

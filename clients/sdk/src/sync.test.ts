@@ -26,6 +26,38 @@ describe('sync', () => {
     assert.deepEqual(texts(timeline), [`hi from ${BO}`, 'while away']);
   });
 
+  it('changes on many pages are all taken, and the sync is done with the last (CONTRACT §6)', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    for (let i = 1; i <= 20; i++) world.server.say(talk, BO, `m${i}`);
+    const ana = await world.started(ANA);
+    const before = ana.client.direct(BO).timeline();
+    await world.advance(300);
+    before.close();
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(100);
+    for (let n = 1; n <= 20; n++)
+      world.server.append(talk, BO, {
+        edit: { target: { sequence: n }, message: { text: { body: `e${n}` } } },
+      });
+    // More than a resume brings.
+    for (let i = 0; i < 260; i++) world.server.say(talk, BO, `away ${i}`);
+    world.server.pageMessagesMax = 6;
+    world.server.calls.length = 0;
+    world.server.isUp = true;
+    ana.host.signal('online');
+    await world.advance(10_000);
+    const syncs = world.server.calls.filter((method) => method === 'Sync.SyncConversation');
+    assert.equal(syncs.length, Math.ceil(20 / 6));
+    const timeline = ana.client.direct(BO).timeline({ sequence: 10 });
+    await world.advance(1_000);
+    assert.deepEqual(
+      texts(timeline).slice(0, 20),
+      Array.from({ length: 20 }, (_, i) => `e${i + 1}`),
+    );
+  });
+
   it('the cache is shown before any network: list and rows at once (law 3, S13)', async () => {
     const world = new World();
     const ana = await world.started(ANA);

@@ -310,6 +310,7 @@ export class Sync {
     const asked = log.cursor;
     const cursor = { epoch: log.epoch, sequence: asked };
     let pageToken = '';
+    let first: SyncConversationAnswer | undefined;
     for (let page = 0; page < PAGES_MAX; page++) {
       const answer = await this.#hooks.call<SyncConversationAnswer>('Sync.SyncConversation', {
         conversationId,
@@ -317,7 +318,8 @@ export class Sync {
         ...(asked > 0 ? { cursor } : {}),
         ...(pageToken === '' ? {} : { pageToken }),
       });
-      this.push({ is: 'synced', conversationId, answer, asked });
+      first ??= answer;
+      this.push({ is: 'synced', conversationId, answer: { ...endsOf(first), ...answer }, asked });
       pageToken = answer.nextPageToken ?? '';
       if (pageToken === '') break;
     }
@@ -404,4 +406,15 @@ export class Sync {
     this.#absent.delete(conversationId);
     this.push(event);
   }
+}
+
+/** Where a sync ends and what it leaves out: said with its first page, true with its last (CONTRACT §6). */
+function endsOf({
+  cursor,
+  hole,
+}: SyncConversationAnswer): Pick<SyncConversationAnswer, 'cursor' | 'hole'> {
+  return {
+    ...(cursor === undefined ? {} : { cursor }),
+    ...(hole === undefined ? {} : { hole }),
+  };
 }

@@ -34,6 +34,37 @@ describe('timeline', () => {
     assert.equal(world.server.calls.filter((method) => method === 'Messages.List').length, lists);
   });
 
+  it('a page that was cut for its size is not taken for the end of history', async () => {
+    const { world, ana } = await withHistory(170);
+    world.server.pageMessagesMax = 7;
+    const timeline = ana.client.direct(BO).timeline();
+    await world.advance(300);
+    const dense = (): void => {
+      const all = sequences(timeline);
+      assert.deepEqual(all, range(all[0] ?? 0, all.at(-1) ?? 0));
+      assert.ok(timeline.get().rows.every((row, i) => row.is === 'message' || i === 0));
+    };
+    dense();
+    for (let i = 0; i < 30 && sequences(timeline)[0] !== 1; i++) {
+      await Promise.all([timeline.more('older'), world.advance(100)]);
+      dense();
+    }
+    assert.deepEqual(sequences(timeline), range(1, 170));
+    // Downwards on a device that holds none of it.
+    const other = await world.started(ANA);
+    const middle = other.client.direct(BO).timeline({ sequence: 80 });
+    await world.advance(300);
+    assert.ok(sequences(middle).includes(80));
+    for (let i = 0; i < 30 && !middle.get().atEnd; i++)
+      await Promise.all([middle.more('newer'), world.advance(100)]);
+    const all = sequences(middle);
+    assert.deepEqual(all, range(all[0] ?? 0, 170));
+    // By time: the place itself, not the middle of what was read.
+    const { timeMs = 0 } = world.server.direct(ANA, BO).rows[39] ?? {};
+    await Promise.all([middle.moveTo({ at: new Date(timeMs) }), world.advance(300)]);
+    assert.ok(sequences(middle).includes(40));
+  });
+
   it('what was read once is read from the device, also offline', async () => {
     const { world, ana } = await withHistory(120);
     const timeline = ana.client.direct(BO).timeline();

@@ -5,7 +5,7 @@
 import type { Place, Timeline, TimelineState } from './client-interface.ts';
 import type { ListMessagesAnswer, Message, Sequence } from './contract.ts';
 import type { Core } from './core.ts';
-import type { PageRequest } from './covers.ts';
+import { isAtEdge, type PageRequest } from './covers.ts';
 import { ClientError, reasonOf } from './errors.ts';
 import { isCountable, newer } from './message-merge.ts';
 import { holesIn, type Span, spanOf } from './ranges.ts';
@@ -16,7 +16,7 @@ import { unreadCount } from './unread.ts';
 
 export const ROWS_MAX = 200;
 export const PAGE_ROWS = 50;
-/** Pages that one window asks for by itself before somebody scrolls. */
+/** Whole pages that one window asks for by itself before somebody scrolls. */
 const FILLS_MAX = 4;
 const RETRIES_MAX = 3;
 
@@ -180,10 +180,9 @@ export class WindowTimeline implements Timeline {
     }
     if ('sequence' in place) return this.#around(place.sequence, jump);
     if ('key' in place) return this.#atKey(place.key, jump);
-    const answer = await this.#core.history.readPage(this.#owner.id, {
-      atTimeMs: place.at.getTime(),
-    });
-    const found = answer.messages?.[Math.floor((answer.messages.length - 1) / 2)];
+    const atTimeMs = place.at.getTime();
+    const { messages } = await this.#core.history.readPage(this.#owner.id, { atTimeMs });
+    const found = messages?.findLast(({ timeMs = 0 }) => timeMs <= atTimeMs) ?? messages?.[0];
     return found === undefined ? this.#latest(jump) : this.#around(found.sequence, jump);
   }
 
@@ -274,11 +273,12 @@ export class WindowTimeline implements Timeline {
   async #fillTop(): Promise<void> {
     const jump = this.#jump;
     const before = this.#from;
-    const answer = await this.#page({ before, limit: PAGE_ROWS });
+    const request = { before, limit: PAGE_ROWS };
+    const answer = await this.#page(request);
     const log = this.#core.log(this.#owner.id);
     if (jump !== this.#jump || log === undefined) return;
     for (const message of answer.messages ?? []) this.#put(message);
-    const isStart = (answer.messages?.length ?? 0) < PAGE_ROWS;
+    const isStart = isAtEdge(request, answer);
     const oldest = answer.messages?.[0]?.sequence;
     this.#from = Math.min(before, isStart ? log.first : (oldest ?? log.first));
     // What was stored meanwhile is newer than the answer.
@@ -339,7 +339,11 @@ export class WindowTimeline implements Timeline {
         'BACKEND_UNAVAILABLE',
         'not on this device, and there is no connection',
       );
-    return this.#core.history.readPage(this.#owner.id, request);
+    const answer = await this.#core.history.readPage(this.#owner.id, request);
+    // One that was cut for its size is the part of a page that it holds.
+    const part = (answer.messages?.length ?? 0) / PAGE_ROWS;
+    if (answer.cut === true) this.#fills = Math.max(0, this.#fills - 1 + part);
+    return answer;
   }
 
   /** Fills the newest hole in the window, and the top of a window that is nearly empty. */

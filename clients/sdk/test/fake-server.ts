@@ -7,7 +7,6 @@ import type {
   ConversationId,
   Cursor,
   LogRow,
-  Message,
   ReceiptMark,
   ServerFrame,
   UserId,
@@ -15,6 +14,7 @@ import type {
 import { directConversationId, groupConversationId } from '../src/ids.ts';
 import type { Transport, TransportConnection, TransportEvents } from '../src/transport.ts';
 import { FakeConversation } from './fake-conversation.ts';
+import { changedPage, pageOf } from './fake-pages.ts';
 
 /** Rows given on resume, over all conversations named; beyond it a gap. */
 export const RESUME_ROWS_MAX = 256;
@@ -36,6 +36,8 @@ export class FakeServer {
   /** May refuse a request before it is looked at. */
   onRequest: (frame: ClientFrame, connection: FakeConnection) => ServerFrame | undefined = () =>
     undefined;
+  /** Messages in a page are too large for more than this. */
+  pageMessagesMax: number = Number.POSITIVE_INFINITY;
   timeMs = 1_000;
   #changes = 0;
 
@@ -456,11 +458,15 @@ export class FakeConnection implements TransportConnection {
   #sync(conversation: FakeConversation, request: Record<string, unknown>): object {
     const cursor = (request['cursor'] as Cursor | undefined)?.sequence ?? 0;
     const limit = Number(request['limit'] ?? 50);
+    const most = this.#server.pageMessagesMax;
+    const changesAbove = Number(request['pageToken'] ?? cursor);
+    const changed = changedPage(conversation, cursor, { above: changesAbove, most });
+    if (request['pageToken'] !== undefined) return changed;
     const above = conversation.page(cursor + 1, conversation.head);
-    const messages = above.slice(-limit);
+    const messages = above.slice(-Math.min(limit, most));
     const before = messages[0]?.sequence ?? conversation.head + 1;
     return {
-      changed: conversation.changedAbove(cursor),
+      ...changed,
       messages,
       ...(above.length > messages.length ? { hole: { after: cursor, before } } : {}),
       conversation: conversation.resource(this.userId),
@@ -469,24 +475,8 @@ export class FakeConnection implements TransportConnection {
   }
 
   #page(conversation: FakeConversation, request: Record<string, unknown>): object {
-    const limit = Number(request['limit'] ?? 50);
-    const { head } = conversation;
     const first = conversation.members.get(this.userId)?.historyFrom ?? 1;
-    let messages: Message[];
-    if (request['sequence'] !== undefined)
-      messages = conversation.page(Number(request['sequence']), Number(request['sequence']));
-    else if (request['before'] !== undefined)
-      messages = conversation.page(first, Number(request['before']) - 1).slice(-limit);
-    else if (request['after'] !== undefined)
-      messages = conversation.page(Number(request['after']) + 1, head).slice(0, limit);
-    else if (request['around'] !== undefined) {
-      const around = Number(request['around']);
-      messages = [
-        ...conversation.page(first, around - 1).slice(-Math.floor(limit / 2)),
-        ...conversation.page(around, head).slice(0, Math.ceil(limit / 2)),
-      ];
-    } else messages = conversation.page(first, head).slice(-limit);
-    return { messages, asOf: head, first, head };
+    return pageOf(conversation, request, { first, most: this.#server.pageMessagesMax });
   }
 }
 
