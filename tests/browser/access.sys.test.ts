@@ -3,15 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'mocha';
-import type { Browser, Page } from 'playwright-core';
-import { openBrowser } from './browser.ts';
+import type { Page } from 'playwright-core';
+import { Company } from './company.ts';
 import {
   areSettled,
   comeOnline,
   composer,
-  type Desk,
   newName,
-  openDesk,
   openListed,
   openWith,
   PASSWORD,
@@ -20,7 +18,6 @@ import {
   trespasses,
   until,
 } from './person.ts';
-import { RunningServer } from './running-server.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -30,32 +27,19 @@ interface Violation {
 }
 
 describe('access in a browser', () => {
-  const server = new RunningServer();
-  let browser: Browser;
-  const desks: Desk[] = [];
+  const company = new Company();
   const boName = newName('bo');
   let boPage: Page;
 
-  async function desk(): Promise<Desk> {
-    const made = await openDesk(browser, () => server.url);
-    desks.push(made);
-    return made;
-  }
-
   before(async () => {
-    await server.start();
-    browser = await openBrowser();
-    boPage = await signUp(await desk(), boName, 'Bo Lind');
+    await company.start();
+    boPage = await signUp(await company.newDesk(), boName, 'Bo Lind');
   });
 
-  after(async () => {
-    await browser?.close();
-    await Promise.all(desks.map((made) => made.proxy.stop()));
-    await server.stop();
-  });
+  after(() => company.stop());
 
   it('axe finds nothing on any screen, light or dark (case 52)', async () => {
-    const ana = await desk();
+    const ana = await company.newDesk();
     const gate = await ana.context.newPage();
     await gate.goto('/');
     await inspect(gate, 'sign-in');
@@ -117,8 +101,7 @@ describe('access in a browser', () => {
 
   it('by touch at 390 px every target is 44 px, but those in the run of text', async () => {
     const touch = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-    const made = await openDesk(browser, () => server.url, touch);
-    desks.push(made);
+    const made = await company.newDesk(touch);
     const gate = await made.context.newPage();
     await gate.goto('/');
     assert.deepEqual(await smallTargets(gate), [], 'sign-in');
@@ -152,7 +135,7 @@ describe('access in a browser', () => {
   });
 
   it('the whole journey by keyboard: focus is always visible and never on the body (case 53)', async () => {
-    const ana = await desk();
+    const ana = await company.newDesk();
     const page = await ana.context.newPage();
     const name = newName('ana');
     const { press, type, tabTo } = keyboardOf(page);

@@ -1,15 +1,13 @@
 /** CLIENT §4, cases 5, 7, 10–12: servers that die, days without a network, tokens, sessions, clocks. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'mocha';
-import type { Browser, Page } from 'playwright-core';
-import { openBrowser } from './browser.ts';
+import type { Page } from 'playwright-core';
+import { Company } from './company.ts';
 import {
   areSettled,
   comeOnline,
   composer,
-  type Desk,
   newName,
-  openDesk,
   openListed,
   openWith,
   seen,
@@ -27,30 +25,21 @@ const HOUR = 3_600_000;
 const TOKEN_MS = 4_000;
 
 describe('outages in a browser', () => {
-  const server = new RunningServer();
+  const company = new Company();
+  const { server } = company;
   const impatient = new RunningServer({ PARLEY_ACCESS_TOKEN_TTL_MS: String(TOKEN_MS) });
-  let browser: Browser;
-  const desks: Desk[] = [];
-
-  async function desk(of: RunningServer = server): Promise<Desk> {
-    const made = await openDesk(browser, () => of.url);
-    desks.push(made);
-    return made;
-  }
 
   before(async () => {
-    await Promise.all([server.start(), impatient.start()]);
-    browser = await openBrowser();
+    await Promise.all([company.start(), impatient.start()]);
   });
 
   after(async () => {
-    await browser?.close();
-    await Promise.all(desks.map((made) => made.proxy.stop()));
-    await Promise.all([server.stop(), impatient.stop()]);
+    await company.stop();
+    await impatient.stop();
   });
 
   it('a server killed amid 50 sends: all arrive once, in order, none failed (case 5)', async () => {
-    const [ana, bo] = [await desk(), await desk()];
+    const [ana, bo] = [await company.newDesk(), await company.newDesk()];
     const [anaName, boName] = [newName('ana'), newName('bo')];
     const anaPage = await signUp(ana, anaName);
     const boPage = await signUp(bo, boName);
@@ -77,7 +66,7 @@ describe('outages in a browser', () => {
   });
 
   it('24 hours in the queue is a failure with Retry, and Retry makes one copy (case 7)', async () => {
-    const [ana, bo] = [await desk(), await desk()];
+    const [ana, bo] = [await company.newDesk(), await company.newDesk()];
     const boName = newName('bo');
     await ana.context.clock.install();
     const boPage = await signUp(bo, boName);
@@ -101,7 +90,7 @@ describe('outages in a browser', () => {
   });
 
   it('an edit that waited 24 hours says so on its row, and Retry makes it', async () => {
-    const [ana, bo] = [await desk(), await desk()];
+    const [ana, bo] = [await company.newDesk(), await company.newDesk()];
     const boName = newName('bo');
     await ana.context.clock.install();
     const boPage = await signUp(bo, boName);
@@ -124,7 +113,7 @@ describe('outages in a browser', () => {
   });
 
   it('short tokens: no sign-in, one refresh per expiry, nothing missed (case 10)', async () => {
-    const [ana, bo] = [await desk(impatient), await desk(impatient)];
+    const [ana, bo] = [await company.newDesk({}, impatient), await company.newDesk({}, impatient)];
     const [anaName, boName] = [newName('ana'), newName('bo')];
     const anaPage = await signUp(ana, anaName, 'Ana Brief');
     const boPage = await signUp(bo, boName);
@@ -146,7 +135,11 @@ describe('outages in a browser', () => {
   });
 
   it('a revoked session: the same user signs in again and finds draft and outbox (case 11)', async () => {
-    const [ana, other, bo] = [await desk(), await desk(), await desk()];
+    const [ana, other, bo] = [
+      await company.newDesk(),
+      await company.newDesk(),
+      await company.newDesk(),
+    ];
     const [anaName, boName] = [newName('ana'), newName('bo')];
     await signUp(bo, boName);
     const anaPage = await signUp(ana, anaName);
@@ -168,7 +161,11 @@ describe('outages in a browser', () => {
   });
 
   it('clocks two hours ahead and a day behind: one order, the server’s times (case 12)', async () => {
-    const [ahead, behind, right] = [await desk(), await desk(), await desk()];
+    const [ahead, behind, right] = [
+      await company.newDesk(),
+      await company.newDesk(),
+      await company.newDesk(),
+    ];
     await ahead.context.clock.install({ time: Date.now() + 2 * HOUR });
     await behind.context.clock.install({ time: Date.now() - 24 * HOUR });
     const [aheadName, behindName] = [newName('ahead'), newName('behind')];

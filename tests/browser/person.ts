@@ -68,10 +68,10 @@ export async function closeDesk(desk: Desk): Promise<void> {
 
 let named = 0;
 
-/** A username nobody else of this run has. */
+/** A username nobody else of this run has, and the beginning of no other. */
 export function newName(stem: string): string {
   named += 1;
-  return `${stem}.${process.pid}.${named}`;
+  return `${stem}.${process.pid}.${String(named).padStart(4, '0')}`;
 }
 
 export async function signUp(desk: Desk, username: string, displayName = ''): Promise<Page> {
