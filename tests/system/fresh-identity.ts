@@ -1,6 +1,6 @@
 /**
  * Set-up of tests of identity: one database for a suite, empty at the beginning of each test, with a
- * node on it.
+ * node on it. All suites share one PostgreSQL: the first starts it, the last ends it.
  */
 import { after, before, beforeEach } from 'mocha';
 import type { DatabaseTarget } from '../../services/identity/adapters/database.ts';
@@ -20,9 +20,12 @@ export interface FreshIdentity {
   signUp(username: string, device?: object): Promise<SignedIn & { created: boolean }>;
 }
 
+const shared = { suites: 0, bench: undefined as IdentityBench | undefined };
+
 /** To be called where a suite is described. */
 export function freshIdentity(): FreshIdentity {
-  const bench = new IdentityBench();
+  const bench = (shared.bench ??= new IdentityBench());
+  shared.suites++;
   let target: DatabaseTarget;
   let stores: PgStores;
   let node: Node;
@@ -31,7 +34,7 @@ export function freshIdentity(): FreshIdentity {
     target = await bench.newDatabase();
     ({ stores } = await bench.node(target));
   });
-  after(() => bench.stop());
+  after(() => (--shared.suites === 0 ? bench.stop() : bench.closeNodes()));
   beforeEach(async () => {
     await bench.empty(target);
     node = await bench.nodeOn(stores);
