@@ -1,12 +1,13 @@
 /**
- * `npm test`: set-up, then every test. Unit tests first, then what starts real processes. What a
- * machine cannot run is left out by name, and the last lines say so and why; they also repeat what
- * failed, because often only they are kept.
+ * `npm test`: set-up, then every test. Two suites run at a time, because each of them mostly waits:
+ * for processes that start, for a browser, for a disk. What a suite says is kept until it ends, so
+ * that no two are mixed. What a machine cannot run is left out by name, and the last lines say so and
+ * why; they also repeat what failed, because often only they are kept.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT, setup } from './setup.mjs';
 
@@ -14,39 +15,76 @@ const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
 
 const COMPILERS = ['/usr/bin/gcc', '/usr/bin/cc', '/usr/bin/clang'];
 
+/** More would take the processor from tests that promise times. */
+const SUITES_AT_ONCE = Math.min(2, availableParallelism());
+/** Several times what the longest takes on a busy machine; a test that hangs ends by its own limit. */
+const SUITE_MINUTES_MAX = 30;
+/** What servers and browsers of a suite that is ended get to leave in good order. */
+const LEAVE_MS = 15_000;
 /** Of each suite's output: more than the report of its failures. */
-const KEPT_CHARS = 256 * 1024;
+const KEPT_CHARS = 4 * 1024 * 1024;
 const REPORT_CHARS_MAX = 16 * 1024;
 
+/** In the order in which they begin: what fails soonest first, then what takes longest. */
+const SUITES = [
+  {
+    name: 'unit',
+    files: [
+      'dist/{proto,core,storage-engine,broker,gateways,services,server,bench,tools}/**/*.test.js',
+      'dist/tests/{,checker/}*.test.js',
+    ],
+    timeoutMs: 10_000,
+  },
+  { name: 'simulation', files: ['dist/tests/sim/**/*.test.js'], timeoutMs: 10_000 },
+  {
+    name: 'browser',
+    files: ['dist/tests/browser/**/*.sys.test.js'],
+    timeoutMs: 120_000,
+    lacks: () =>
+      CHROMIUM.some((path) => existsSync(path))
+        ? ''
+        : 'browser tests: no Chromium on this machine (Debian: apt-get install chromium)',
+  },
+  {
+    name: 'system',
+    files: ['dist/tests/system/{,conformance/}*.sys.test.js'],
+    timeoutMs: 120_000,
+  },
+  {
+    name: 'power',
+    files: ['dist/tests/system/power/*.sys.test.js'],
+    timeoutMs: 120_000,
+    lacks: () =>
+      COMPILERS.some((path) => existsSync(path))
+        ? ''
+        : 'power cuts: no C compiler on this machine (Debian: apt-get install gcc libc6-dev)',
+  },
+  {
+    name: 'disk',
+    files: ['dist/tests/system/disk/*.sys.test.js'],
+    timeoutMs: 120_000,
+    lacks: () => (mayMount() ? '' : 'full disk: only root may mount the small disk that it needs'),
+  },
+  { name: 'sdk', files: ['clients/sdk/dist-test/**/*.test.js'], timeoutMs: 10_000 },
+  { name: 'web', files: ['dist/clients/web/**/*.test.js'], timeoutMs: 10_000 },
+];
+
 setup();
+const asked = process.argv.slice(2);
+const wanted = SUITES.filter(({ name }) => asked.length === 0 || asked.includes(name));
+const leftOut = wanted.map(({ lacks }) => lacks?.() ?? '').filter(Boolean);
+const waiting = wanted.filter(({ lacks }) => !lacks?.());
+const isAlone = waiting.length === 1;
+const running = new Set();
+const took = [];
 const reports = [];
 const failed = [];
-const leftOut = [];
-await suite(
-  'unit',
-  [
-    'dist/{proto,core,storage-engine,broker,gateways,services,server,bench,tools}/**/*.test.js',
-    'dist/tests/{,checker/}*.test.js',
-  ],
-  ['--timeout', '10000'],
-);
-await suite('sdk', ['clients/sdk/dist-test/**/*.test.js']);
-await suite('web', ['dist/clients/web/**/*.test.js']);
-await suite('simulation', ['dist/tests/sim/**/*.test.js']);
-await suite('system', ['dist/tests/system/{,conformance/}*.sys.test.js'], ['--timeout', '120000']);
-if (COMPILERS.some((path) => existsSync(path)))
-  await suite('power', ['dist/tests/system/power/*.sys.test.js'], ['--timeout', '120000']);
-else
-  leftOut.push('power cuts: no C compiler on this machine (Debian: apt-get install gcc libc6-dev)');
-if (mayMount())
-  await suite('disk', ['dist/tests/system/disk/*.sys.test.js'], ['--timeout', '120000']);
-else leftOut.push('full disk: only root may mount the small disk that it needs');
-if (CHROMIUM.some((path) => existsSync(path)))
-  await suite('browser', ['dist/tests/browser/**/*.sys.test.js'], ['--timeout', '120000']);
-else leftOut.push('browser tests: no Chromium on this machine (Debian: apt-get install chromium)');
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, endAll);
+await Promise.all(Array.from({ length: SUITES_AT_ONCE }, lane));
 
 for (const report of reports) process.stdout.write(report);
 for (const what of leftOut) process.stdout.write(`\nLEFT OUT: ${what}\n`);
+process.stdout.write(`\n${took.join(', ')}\n`);
 process.stdout.write(
   failed.length === 0 ? '\nAll suites passed.\n' : `\nFAILED: ${failed.join(', ')}\n`,
 );
@@ -63,26 +101,63 @@ function mayMount() {
   return isMounted;
 }
 
-async function suite(name, globs, more = []) {
-  if (process.argv.length > 2 && !process.argv.includes(name)) return;
-  process.stdout.write(`\n== ${name}\n`);
+async function lane() {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await run(next);
+}
+
+async function run({ name, files, timeoutMs }) {
+  const began = performance.now();
+  process.stdout.write(isAlone ? `\n== ${name}\n` : `-- ${name} begins\n`);
   const mocha = join(ROOT, 'node_modules/mocha/bin/mocha.js');
-  const child = spawn(process.execPath, [mocha, '--exit', '--reporter', 'dot', ...more, ...globs], {
+  const options = ['--exit', '--reporter', 'dot', '--timeout', String(timeoutMs)];
+  // In a process group of its own: whatever it leaves behind is found and ended there.
+  const child = spawn(process.execPath, [mocha, ...options, ...files], {
     cwd: ROOT,
     env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   });
-  let kept = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    process.stdout.write(text);
-    kept = (kept + text).slice(-KEPT_CHARS);
-  });
-  const [code] = await once(child, 'close');
+  running.add(child);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => {
+      if (isAlone) process.stdout.write(text);
+      said = (said + text).slice(-KEPT_CHARS);
+    });
+  const late = setTimeout(() => {
+    said += `\n${name} did not end within ${SUITE_MINUTES_MAX} minutes\n`;
+    end(child);
+  }, SUITE_MINUTES_MAX * 60_000);
+  child.once('exit', () => signalGroup(child, 'SIGKILL'));
+  const [code, signal] = await once(child, 'close');
+  clearTimeout(late);
+  running.delete(child);
+  const seconds = Math.round((performance.now() - began) / 1000);
+  took.push(`${name} ${seconds} s`);
+  if (!isAlone) process.stdout.write(`\n== ${name}, ${seconds} s\n${said}`);
   if (code === 0) return;
   failed.push(name);
-  const summary = kept.slice(Math.max(0, kept.lastIndexOf(' passing (')));
+  const summary = said.slice(Math.max(0, said.lastIndexOf(' passing (')));
   const from = Math.max(0, summary.search(/\d+ failing/));
   reports.push(
-    `\n== ${name}: ended with ${code}\n${summary.slice(from, from + REPORT_CHARS_MAX)}\n`,
+    `\n== ${name}: ended with ${code ?? signal}\n${summary.slice(from, from + REPORT_CHARS_MAX)}\n`,
   );
+}
+
+function endAll() {
+  for (const { name } of waiting.splice(0)) failed.push(name);
+  for (const child of running) end(child);
+}
+
+function end(child) {
+  signalGroup(child, 'SIGTERM');
+  setTimeout(() => signalGroup(child, 'SIGKILL'), LEAVE_MS).unref();
+}
+
+function signalGroup({ pid }, signal) {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // All of it has ended.
+  }
 }
