@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT, setup } from './setup.mjs';
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -76,6 +77,8 @@ const leftOut = wanted.map(({ lacks }) => lacks?.() ?? '').filter(Boolean);
 const waiting = wanted.filter(({ lacks }) => !lacks?.());
 const isAlone = waiting.length === 1;
 const running = new Set();
+/** Suites that are being ended, until the last process of each has left. */
+const leaving = new Map();
 const took = [];
 const reports = [];
 const failed = [];
@@ -128,8 +131,12 @@ async function run({ name, files, timeoutMs }) {
     said += `\n${name} did not end within ${SUITE_MINUTES_MAX} minutes\n`;
     end(child);
   }, SUITE_MINUTES_MAX * 60_000);
-  child.once('exit', () => signalGroup(child, 'SIGKILL'));
+  child.once('exit', async () => {
+    await leaving.get(child);
+    signalGroup(child, 'SIGKILL');
+  });
   const [code, signal] = await once(child, 'close');
+  await leaving.get(child);
   clearTimeout(late);
   running.delete(child);
   const seconds = Math.round((performance.now() - began) / 1000);
@@ -150,14 +157,21 @@ function endAll() {
 }
 
 function end(child) {
-  signalGroup(child, 'SIGTERM');
-  setTimeout(() => signalGroup(child, 'SIGKILL'), LEAVE_MS).unref();
+  if (!leaving.has(child)) leaving.set(child, left(child));
 }
 
+async function left(child) {
+  signalGroup(child, 'SIGTERM');
+  const deadline = performance.now() + LEAVE_MS;
+  while (performance.now() < deadline && signalGroup(child, 0)) await sleep(100);
+  signalGroup(child, 'SIGKILL');
+}
+
+/** Whether there was anybody to signal. */
 function signalGroup({ pid }, signal) {
   try {
-    process.kill(-pid, signal);
+    return process.kill(-pid, signal);
   } catch {
-    // All of it has ended.
+    return false;
   }
 }
