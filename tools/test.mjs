@@ -1,6 +1,7 @@
 /**
  * `npm test`: set-up, then every test. Two suites run at a time, because each of them mostly waits:
- * for processes that start, for a browser, for a disk. What a suite says is kept until it ends, so
+ * for processes that start, for a browser, for a disk. One that measures how smooth a page is has the
+ * machine to itself. What a suite says is kept until it ends, so
  * that no two are mixed. What a machine cannot run is left out by name, and the last lines say so and
  * why; they also repeat what failed, because often only they are kept.
  */
@@ -15,6 +16,8 @@ import { ROOT, setup } from './setup.mjs';
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
 const COMPILERS = ['/usr/bin/gcc', '/usr/bin/cc', '/usr/bin/clang'];
+
+const SPEED = 'dist/tests/browser/speed.sys.test.js';
 
 /** More would take the processor from tests that promise times. */
 const SUITES_AT_ONCE = Math.min(2, availableParallelism());
@@ -38,18 +41,16 @@ const SUITES = [
   },
   { name: 'simulation', files: ['dist/tests/sim/**/*.test.js'], timeoutMs: 10_000 },
   {
-    name: 'browser',
-    files: ['dist/tests/browser/**/*.sys.test.js'],
-    timeoutMs: 120_000,
-    lacks: () =>
-      CHROMIUM.some((path) => existsSync(path))
-        ? ''
-        : 'browser tests: no Chromium on this machine (Debian: apt-get install chromium)',
-  },
-  {
     name: 'system',
     files: ['dist/tests/system/{,conformance/}*.sys.test.js'],
     timeoutMs: 120_000,
+  },
+  {
+    name: 'browser',
+    files: ['dist/tests/browser/**/*.sys.test.js'],
+    not: SPEED,
+    timeoutMs: 120_000,
+    lacks: () => lackingChromium('browser tests'),
   },
   {
     name: 'power',
@@ -68,14 +69,23 @@ const SUITES = [
   },
   { name: 'sdk', files: ['clients/sdk/dist-test/**/*.test.js'], timeoutMs: 10_000 },
   { name: 'web', files: ['dist/clients/web/**/*.test.js'], timeoutMs: 10_000 },
+  {
+    name: 'speed',
+    files: [SPEED],
+    timeoutMs: 120_000,
+    hasMachineAlone: true,
+    lacks: () => lackingChromium('speed in a browser'),
+  },
 ];
 
 setup();
 const asked = process.argv.slice(2);
 const wanted = SUITES.filter(({ name }) => asked.length === 0 || asked.includes(name));
 const leftOut = wanted.map(({ lacks }) => lacks?.() ?? '').filter(Boolean);
-const waiting = wanted.filter(({ lacks }) => !lacks?.());
-const isAlone = waiting.length === 1;
+const able = wanted.filter(({ lacks }) => !lacks?.());
+const waiting = able.filter(({ hasMachineAlone }) => !hasMachineAlone);
+const last = able.filter(({ hasMachineAlone }) => hasMachineAlone);
+const isAlone = able.length === 1;
 const running = new Set();
 /** Suites that are being ended, until the last process of each has left. */
 const leaving = new Map();
@@ -83,7 +93,8 @@ const took = [];
 const reports = [];
 const failed = [];
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, endAll);
-await Promise.all(Array.from({ length: SUITES_AT_ONCE }, lane));
+await Promise.all(Array.from({ length: SUITES_AT_ONCE }, () => each(waiting)));
+await each(last);
 
 for (const report of reports) process.stdout.write(report);
 for (const what of leftOut) process.stdout.write(`\nLEFT OUT: ${what}\n`);
@@ -104,15 +115,22 @@ function mayMount() {
   return isMounted;
 }
 
-async function lane() {
-  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await run(next);
+function lackingChromium(what) {
+  return CHROMIUM.some((path) => existsSync(path))
+    ? ''
+    : `${what}: no Chromium on this machine (Debian: apt-get install chromium)`;
 }
 
-async function run({ name, files, timeoutMs }) {
+async function each(suites) {
+  for (let next = suites.shift(); next !== undefined; next = suites.shift()) await run(next);
+}
+
+async function run({ name, files, not = '', timeoutMs }) {
   const began = performance.now();
   process.stdout.write(isAlone ? `\n== ${name}\n` : `-- ${name} begins\n`);
   const mocha = join(ROOT, 'node_modules/mocha/bin/mocha.js');
   const options = ['--exit', '--reporter', 'dot', '--timeout', String(timeoutMs)];
+  if (not !== '') options.push('--ignore', not);
   // In a process group of its own: whatever it leaves behind is found and ended there.
   const child = spawn(process.execPath, [mocha, ...options, ...files], {
     cwd: ROOT,
@@ -152,7 +170,7 @@ async function run({ name, files, timeoutMs }) {
 }
 
 function endAll() {
-  for (const { name } of waiting.splice(0)) failed.push(name);
+  for (const { name } of [...waiting.splice(0), ...last.splice(0)]) failed.push(name);
   for (const child of running) end(child);
 }
 
