@@ -81,8 +81,9 @@ const SUITES = [
 setup();
 const asked = process.argv.slice(2);
 const wanted = SUITES.filter(({ name }) => asked.length === 0 || asked.includes(name));
-const leftOut = wanted.map(({ lacks }) => lacks?.() ?? '').filter(Boolean);
-const able = wanted.filter(({ lacks }) => !lacks?.());
+const lacking = new Map(wanted.map((suite) => [suite, suite.lacks?.() ?? '']));
+const leftOut = [...lacking.values()].filter(Boolean);
+const able = wanted.filter((suite) => lacking.get(suite) === '');
 const waiting = able.filter(({ hasMachineAlone }) => !hasMachineAlone);
 const last = able.filter(({ hasMachineAlone }) => hasMachineAlone);
 const isAlone = able.length === 1;
