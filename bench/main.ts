@@ -1,5 +1,5 @@
 /** `npm run bench -- <scenario> [options]`: starts the server itself unless given a URL. */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { K6_SCRIPTS, runK6 } from './k6-scripts.ts';
 import { medians } from './medians.ts';
 import { SCENARIOS, type BenchOptions, type Report, type Scenario } from './scenarios.ts';
@@ -38,7 +38,13 @@ async function once(scenario: Scenario, options: BenchOptions): Promise<Report> 
 }
 
 function number(name: string, fallback: number, doc: string): Option {
-  return new Option(`--${name} <n>`, doc).default(fallback).argParser(Number);
+  return new Option(`--${name} <n>`, doc).default(fallback).argParser(wholeNumber);
+}
+
+/** A run with what is not a number would measure nothing and say 0. */
+function wholeNumber(given: string): number {
+  if (!/^\d+$/.test(given)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(given);
 }
 
 const program = new Command('bench')

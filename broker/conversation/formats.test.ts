@@ -4,12 +4,15 @@ import { describe, it } from 'mocha';
 import { hex } from '../../core/bytes.ts';
 import { InvariantViolation } from '../../core/invariant.ts';
 import { BODY_KIND } from '../../core/row.ts';
+import type { StateUnit } from './contract.ts';
 import { createConversationMachine } from './machine.ts';
 import { decodeOverlay, encodeOverlay } from './overlay.ts';
+import { sendersBeside } from './stored-header.ts';
 import { Direct, idOf, Shard } from './test-kit.ts';
 
+/** Behind its version. */
 const HEADER: string = [
-  '01010000000000000300000000000000020000000000000000000000000000000368e5cf8b010000',
+  '010000000000000300000000000000020000000000000000000000000000000368e5cf8b010000',
   '0168e5cf8b0100000500000000000000030000000000000001000000010000000101010101010101',
   '01010101000000010200000002000000000000000000000001000000010000000101010101010101',
   '010101010000000100110000000000000000000000000000000000000100000000000168e5cf8b01',
@@ -42,16 +45,36 @@ const SETTINGS: string = [
 ].join('');
 
 const PAGES: readonly string[] = [
-  '3309f9c168e24128e33d43456540b37f',
+  '87502432818f41d90cfbad9aba5e0fd2',
   'e0c79de31a45ea34410bc9ede1de02b0',
   '4951b852cb9d09e50f53080407e08f07',
 ];
 
-describe('disk formats of a conversation, version 1', () => {
-  it('header and sender record of a 1:1 are these bytes', () => {
-    const [header, sender] = exampleOf().shard.machine.takeDirty();
-    assert.equal(hex(header?.value ?? new Uint8Array(0)), HEADER);
-    assert.equal(hex(sender?.value ?? new Uint8Array(0)), SENDER);
+describe('disk formats of a conversation', () => {
+  it('a 1:1 is these bytes: its header, then slot, length and record of who wrote', () => {
+    const units = exampleOf().shard.machine.takeDirty();
+    assert.equal(units.length, 1);
+    assert.equal(hex(units[0]?.value ?? new Uint8Array(0)), `02${HEADER}00004c01${SENDER}`);
+  });
+
+  it('version 1, with sender records of their own, is read; what changes is written as version 2', () => {
+    const { shard, id, a, b } = exampleOf();
+    const [whole] = shard.flush();
+    const old = new Shard();
+    old.machine.load(id, [
+      { kind: 0, page: 0, user: new Uint8Array(0), value: fromHex(`01${HEADER}`) },
+      { kind: 2, page: 0, user: a, value: fromHex(SENDER) },
+    ]);
+    assert.deepEqual(old.me(id, b), shard.me(id, b));
+    assert.deepEqual([...(sendersBeside(fromHex(`01${HEADER}`)) ?? [])], [...a, ...b]);
+    // A repeat is known, also without an outbox, and changes nothing.
+    const repeat = old.send({ to: id, from: a, clientMessageId: idOf(3, 9) });
+    assert.equal(repeat.answer.is === 'commit' && repeat.answer.replayed, true);
+    assert.deepEqual(old.flush(), []);
+    old.mark(id, b, { read: 3 });
+    const [header, ...rest] = old.flush();
+    assert.deepEqual([header?.value[0], header?.value[2], rest], [2, 16, []]);
+    assert.ok((header?.value.length ?? 0) < (whole?.value.length ?? 0));
   });
 
   it('an overlay is these bytes', () => {
@@ -107,13 +130,12 @@ describe('disk formats of a conversation, version 1', () => {
 
   it('that lost bytes are refused', () => {
     const { shard, id } = exampleOf();
-    const units = shard.machine.takeDirty();
-    const header = units[0];
-    assert.ok(header !== undefined);
-    const cut = { ...header, value: header.value.subarray(0, header.value.length - 1) };
-    const machine = createConversationMachine();
-    assert.throws(() => machine.load(id, [cut, ...units.slice(1)]), InvariantViolation);
-    assert.throws(() => createConversationMachine().load(id, units.slice(1)), InvariantViolation);
+    const [whole] = shard.machine.takeDirty();
+    assert.ok(whole !== undefined);
+    const cut = { ...whole, value: whole.value.subarray(0, whole.value.length - 1) };
+    assert.throws(() => createConversationMachine().load(id, [cut]), InvariantViolation);
+    const sender: StateUnit = { kind: 2, page: 0, user: idOf(1), value: fromHex(SENDER) };
+    assert.throws(() => createConversationMachine().load(id, [sender]), InvariantViolation);
   });
 
   it('keep what later versions add to an overlay', () => {
@@ -133,4 +155,8 @@ function exampleOf(): Direct {
   shard.setMyState(id, b, { notify: 1, muteUntilMs: 9, archived: true });
   shard.mark(id, b, { delivered: 3 });
   return direct;
+}
+
+function fromHex(digits: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(digits, 'hex'));
 }

@@ -1,5 +1,6 @@
 /**
- * The header of a conversation, packed. Disk format, version 1; golden bytes guard it.
+ * The header of a conversation, packed. Disk format, version 2; golden bytes guard it. What is stored
+ * under its key may go on behind it (stored-header.ts).
  *
  *   0 u8 version   1 u8 kind   2 u8 flags   3 u8 settings   4 u32 slow mode ms
  *   8 u53 head   16 u53 ordinal   24 u53 mention-all ordinal   32 u53 last stamp   40 u53 created at
@@ -13,12 +14,11 @@
  * does not exist.
  */
 import { readU53, writeU53 } from '../../core/bytes.ts';
-import { ID_BYTES } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 import { MEMBER_BYTES } from './member.ts';
-import { EMPTY_CHUNK, chunkOver, type Chunk } from './packed.ts';
+import { EMPTY_CHUNK, type Chunk } from './packed.ts';
 
-export const HEADER_VERSION = 1;
+export const HEADER_VERSION = 2;
 export const HEADER_FIXED_BYTES = 112;
 export const BUCKET_BYTES = 16;
 export const MENTION_BYTES = 8;
@@ -35,8 +35,10 @@ export const HEADER_FLAG = {
   /** Of a direct: the user in slot 0, respectively 1, blocks the other. */
   blockedBySlot0: 2,
   blockedBySlot1: 4,
-  /** Members are in pages. */
+  /** Members are in pages; then sender records are apart. */
   paged: 8,
+  /** Sender records are stored under keys of their own, not behind the header. */
+  sendersApart: 16,
 } as const;
 
 export const SETTINGS_BIT = { historyAll: 1, sendAdminsOnly: 2, addMembersToo: 4 } as const;
@@ -70,6 +72,9 @@ export class HeaderCursor {
   }
   get isPaged(): boolean {
     return (this.flags & HEADER_FLAG.paged) !== 0;
+  }
+  get areSendersApart(): boolean {
+    return (this.flags & HEADER_FLAG.sendersApart) !== 0;
   }
   get isClosed(): boolean {
     return (this.flags & HEADER_FLAG.closed) !== 0;
@@ -230,17 +235,4 @@ export function settingsByte(settings: {
     (settings.sendAdminsOnly ? SETTINGS_BIT.sendAdminsOnly : 0) |
     (settings.addMembersToo ? SETTINGS_BIT.addMembersToo : 0)
   );
-}
-
-/** Users of the member slots that a stored header holds, 16 bytes each; undefined = pages have them. */
-export function inlineSlots(header: Uint8Array): Uint8Array | undefined {
-  const cursor = new HeaderCursor();
-  cursor.aim(chunkOver(header), 0);
-  if (cursor.isPaged) return undefined;
-  const users = new Uint8Array(cursor.slotCount * ID_BYTES);
-  for (let slot = 0; slot < cursor.slotCount; slot++) {
-    const at = HEADER_FIXED_BYTES + slot * MEMBER_BYTES;
-    users.set(header.subarray(at, at + ID_BYTES), slot * ID_BYTES);
-  }
-  return users;
 }

@@ -29,7 +29,6 @@ import type {
 import { applyBlock } from './direct.ts';
 import { EffectsChecksum } from './effects-checksum.ts';
 import { applyClose, applyCreateGroup, applyUpdate } from './group.ts';
-import { inlineSlots } from './header.ts';
 import { LiveConversation } from './live-conversation.ts';
 import { applyMark, completeMark, rowsForMark, startTally, type MarkTally } from './marks.ts';
 import { applyAddMembers, applyRemoveMember, applySetRole } from './membership.ts';
@@ -47,6 +46,7 @@ import {
   settingsOf,
   type ShardSettings,
 } from './shard-settings.ts';
+import { sendersBeside } from './stored-header.ts';
 import { Targets } from './targets.ts';
 
 export interface ConversationMachineOptions {
@@ -99,7 +99,7 @@ export class PackedConversationMachine implements ConversationMachine {
   }
 
   sendersOf(header: Uint8Array): Uint8Array | undefined {
-    return isShardSettings(header) ? undefined : inlineSlots(header);
+    return isShardSettings(header) ? undefined : sendersBeside(header);
   }
 
   load(conversation: Uint8Array, units: readonly StateUnit[]): void {

@@ -4,26 +4,39 @@
  * them, not what applying a command means.
  *
  * A resident is a number that stays the same while it is resident. Its units (header, member pages,
- * sender records) are arena blocks: 32 bytes for us, then exactly the bytes that are stored.
- *   0 u32 length of the unit   4 u8 state   5 u8 kind   8 u32 next sender   12 u32 slot or page   16 user
+ * sender records) are arena blocks: 32 bytes for us, then the unit's bytes.
+ *   0 u32 length of the unit   4 u8 changed   5 u8 kind   8 u32 next sender   12 u32 slot or page   16 user
+ * A small conversation is stored as one value, its sender records behind its header (stored-header.ts);
+ * the units of the others are stored each under a key of its own.
  */
 import { EMPTY } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
 import { Arena } from './arena.ts';
 import type { DirtyUnit, StateUnit } from './contract.ts';
-import { HeaderCursor, INLINE_SLOTS_MAX, HEADER_FIXED_BYTES, PAGE_SLOTS } from './header.ts';
+import {
+  HeaderCursor,
+  HEADER_FIXED_BYTES,
+  HEADER_FLAG,
+  INLINE_SLOTS_MAX,
+  PAGE_SLOTS,
+} from './header.ts';
 import { IdTable } from './id-table.ts';
 import { MEMBER_BYTES } from './member.ts';
 import { PAGE_FIXED_BYTES, PAGE_VERSION } from './member-page.ts';
 import { IdWords, type Chunk } from './packed.ts';
 import { RecencyList } from './recency-list.ts';
 import { RowSpace } from './row-space.ts';
+import {
+  INSIDE_BYTES_MAX,
+  INSIDE_PREFIX_BYTES,
+  putInside,
+  readStoredHeader,
+} from './stored-header.ts';
 
 export const UNIT_PREFIX_BYTES = 32;
 export const UNIT_KIND = { header: 0, page: 1, sender: 2 } as const;
 
 const CHANGED = 1;
-const TAKEN = 2;
 /** Bits of a resident: some unit is changed, respectively taken and not yet durable. */
 const IN_CHANGED = 1;
 const IN_TAKEN = 2;
@@ -90,12 +103,12 @@ export class Residents {
       invariant(units.length === 0, 'residents.units-have-a-header', { units: units.length });
       return resident;
     }
-    this.#restore(resident, header, 0);
+    const stored = readStoredHeader(header.value);
+    this.#restore(resident, { ...header, value: stored.header }, 0);
     this.aimHeader(resident, this.#header);
-    invariant(this.#header.lengthBytes === header.value.length, 'header.length-matches', {
-      length: header.value.length,
-    });
     if (this.#header.isPaged) this.#restorePages(resident, units);
+    for (const { slot, user, value } of stored.senders)
+      this.#restore(resident, { kind: UNIT_KIND.sender, page: 0, user, value }, slot);
     for (const unit of units) {
       if (unit.kind !== UNIT_KIND.sender) continue;
       const slot = this.slotOf(resident, this.#header, unit.user, 0);
@@ -199,6 +212,7 @@ export class Residents {
     this.arena.chunkOf(ref).bytes.fill(0, at, at + length);
     this.#link(resident, ref, unit);
     this.markChanged(resident, ref);
+    if (unit.kind === UNIT_KIND.sender) this.#sendersGrew(resident);
     return ref;
   }
 
@@ -238,13 +252,12 @@ export class Residents {
     to.bytes.fill(0, hole, hole + insert);
     to.view.setUint32(toBegin, grown, true);
     this.markChanged(resident, result);
+    if (to.bytes[toBegin + 5] === UNIT_KIND.sender) this.#sendersGrew(resident);
     return result;
   }
 
   markChanged(resident: number, ref: number): void {
-    const state = this.arena.offsetOf(ref) + 4;
-    const bytes = this.arena.chunkOf(ref).bytes;
-    bytes[state] = (bytes[state] ?? 0) | CHANGED;
+    this.arena.chunkOf(ref).bytes[this.arena.offsetOf(ref) + 4] = CHANGED;
     const flags = this.#flags[resident] ?? 0;
     if ((flags & IN_CHANGED) !== 0) return;
     this.#flags[resident] = flags | IN_CHANGED;
@@ -253,6 +266,11 @@ export class Residents {
 
   /** The header grew too small for its members: from here on they are found by table. */
   becomeLarge(resident: number): void {
+    this.#keepSendersApart(resident);
+    this.#giveTables(resident);
+  }
+
+  #giveTables(resident: number): void {
     const senders: number[] = [];
     for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#nextSender(ref))
       senders[this.#slotOfSender(ref)] = ref;
@@ -268,12 +286,15 @@ export class Residents {
 
   // ---- Flushing
 
-  /** Copies of all units changed since the last call. */
+  /** Copies of all that is to be stored because it changed since the last call. */
   takeChanged(): DirtyUnit[] {
     const units: DirtyUnit[] = [];
     for (const resident of this.#changed) {
       const conversation = this.idOf(resident);
-      this.#eachUnit(resident, (ref) => this.#takeUnit(conversation, ref, units));
+      this.aimHeader(resident, this.#header);
+      if (this.#header.areSendersApart)
+        this.#eachUnit(resident, (ref) => this.#takeUnit(conversation, ref, units));
+      else units.push(this.#takeWhole(conversation, resident));
       const flags = this.#flags[resident] ?? 0;
       if ((flags & IN_TAKEN) === 0) this.#taken.push(resident);
       this.#flags[resident] = IN_TAKEN;
@@ -282,34 +303,60 @@ export class Residents {
     return units;
   }
 
-  /** What was taken is durable; units changed again since stay changed. */
+  /** What was taken is durable; what changed again since stays changed. */
   flushed(): void {
-    for (const resident of this.#taken) {
-      this.#eachUnit(resident, (ref) => {
-        const bytes = this.arena.chunkOf(ref).bytes;
-        const state = this.arena.offsetOf(ref) + 4;
-        bytes[state] = (bytes[state] ?? 0) & ~TAKEN;
-      });
+    for (const resident of this.#taken)
       this.#flags[resident] = (this.#flags[resident] ?? 0) & ~IN_TAKEN;
-    }
     this.#taken = [];
   }
 
   #takeUnit(conversation: Uint8Array, ref: number, units: DirtyUnit[]): void {
     const { bytes, view } = this.arena.chunkOf(ref);
     const at = this.arena.offsetOf(ref);
-    if (((bytes[at + 4] ?? 0) & CHANGED) === 0) return;
-    bytes[at + 4] = TAKEN;
+    if (bytes[at + 4] !== CHANGED) return;
+    bytes[at + 4] = 0;
     const kind = bytes[at + 5] as 0 | 1 | 2;
     // One copy of unit and prefix, cut from a chunk: a buffer each would cost more than the rest.
-    const length = UNIT_PREFIX_BYTES + view.getUint32(at, true);
-    this.#copies.take(length);
-    const copy = this.#copies.chunk.bytes.subarray(this.#copies.at, this.#copies.at + length);
-    copy.set(bytes.subarray(at, at + length));
+    const copy = this.#copy(UNIT_PREFIX_BYTES + view.getUint32(at, true));
+    copy.set(bytes.subarray(at, at + copy.length));
     const value = copy.subarray(UNIT_PREFIX_BYTES);
     const page = kind === UNIT_KIND.page ? view.getUint32(at + 12, true) : 0;
     const user = kind === UNIT_KIND.sender ? copy.subarray(16, UNIT_PREFIX_BYTES) : EMPTY;
     units.push({ conversation, kind, page, user, value });
+  }
+
+  /** Header and sender records, by their slots: whatever came first, the same bytes. */
+  #takeWhole(conversation: Uint8Array, resident: number): DirtyUnit {
+    const header = this.headerRef(resident);
+    const senders: number[] = [];
+    let length = this.#lengthOf(header);
+    this.#eachSender(resident, (ref) => {
+      senders.push(ref);
+      length += INSIDE_PREFIX_BYTES + this.#lengthOf(ref);
+    });
+    if (senders.length > 1) senders.sort((a, b) => this.#slotOfSender(a) - this.#slotOfSender(b));
+    const value = this.#copy(length);
+    let at = this.#takeInto(header, value, 0);
+    for (const ref of senders) {
+      putInside(value, at, this.#slotOfSender(ref), this.#lengthOf(ref));
+      at = this.#takeInto(ref, value, at + INSIDE_PREFIX_BYTES);
+    }
+    return { conversation, kind: UNIT_KIND.header, page: 0, user: EMPTY, value };
+  }
+
+  /** Copies a unit's bytes, which are then as stored; returns where they end. */
+  #takeInto(ref: number, value: Uint8Array, at: number): number {
+    const { bytes } = this.arena.chunkOf(ref);
+    const begin = this.arena.offsetOf(ref);
+    bytes[begin + 4] = 0;
+    const end = at + this.#lengthOf(ref);
+    value.set(bytes.subarray(begin + UNIT_PREFIX_BYTES, begin + UNIT_PREFIX_BYTES + end - at), at);
+    return end;
+  }
+
+  #copy(length: number): Uint8Array {
+    this.#copies.take(length);
+    return this.#copies.chunk.bytes.subarray(this.#copies.at, this.#copies.at + length);
   }
 
   // ---- Inside
@@ -324,11 +371,31 @@ export class Residents {
       for (const ref of group.senders) if (ref !== 0) each(ref);
       return;
     }
+    this.#eachSender(resident, each);
+  }
+
+  /** Of a small conversation. */
+  #eachSender(resident: number, each: (ref: number) => void): void {
     for (let ref = this.#senders[resident] ?? 0; ref !== 0; ) {
       const next = this.#nextSender(ref);
       each(ref);
       ref = next;
     }
+  }
+
+  /** Records that outgrew their place behind the header get keys of their own, for good. */
+  #sendersGrew(resident: number): void {
+    let bytes = 0;
+    if (!this.#groups.has(resident))
+      this.#eachSender(resident, (ref) => void (bytes += this.#lengthOf(ref)));
+    if (bytes > INSIDE_BYTES_MAX) this.#keepSendersApart(resident);
+  }
+
+  #keepSendersApart(resident: number): void {
+    this.aimHeader(resident, this.#header);
+    if (this.#header.areSendersApart) return;
+    this.#header.flags |= HEADER_FLAG.sendersApart;
+    this.#eachUnit(resident, (ref) => this.markChanged(resident, ref));
   }
 
   #allocate(
@@ -355,7 +422,7 @@ export class Residents {
   }
 
   #restorePages(resident: number, units: readonly StateUnit[]): void {
-    this.becomeLarge(resident);
+    this.#giveTables(resident);
     const pages = units
       .filter((unit) => unit.kind === UNIT_KIND.page)
       .sort((a, b) => a.page - b.page);
@@ -425,6 +492,10 @@ export class Residents {
 
   #setNextSender(ref: number, next: number): void {
     this.arena.chunkOf(ref).view.setUint32(this.arena.offsetOf(ref) + 8, next, true);
+  }
+
+  #lengthOf(ref: number): number {
+    return this.arena.chunkOf(ref).view.getUint32(this.arena.offsetOf(ref), true);
   }
 
   #slotOfSender(ref: number): number {

@@ -6,7 +6,9 @@
 import { ByteReader, ByteWriter } from '../../core/bytes.ts';
 import type { ShardSettingsCommand } from '../../core/command.ts';
 import { invariant } from '../../core/invariant.ts';
-import { HEADER_KIND, HEADER_VERSION } from './header.ts';
+import { HEADER_KIND } from './header.ts';
+
+const SETTINGS_VERSION = 1;
 
 export interface ShardSettings {
   /** 16 bytes. */
@@ -47,11 +49,11 @@ export function settingsOf(command: ShardSettingsCommand): ShardSettings {
 }
 
 export function isShardSettings(value: Uint8Array): boolean {
-  return value[0] === HEADER_VERSION && value[1] === HEADER_KIND.shardSettings;
+  return value[0] === SETTINGS_VERSION && value[1] === HEADER_KIND.shardSettings;
 }
 
 export function encodeShardSettings(settings: ShardSettings): Uint8Array {
-  const out = new ByteWriter(112).u8(HEADER_VERSION).u8(HEADER_KIND.shardSettings).u16(0);
+  const out = new ByteWriter(112).u8(SETTINGS_VERSION).u8(HEADER_KIND.shardSettings).u16(0);
   out.raw(settings.clusterId).u53(settings.epoch).u32(settings.membersMax);
   out.u53(settings.editWindowMs).u32(settings.editsMax).u32(settings.featureLevel);
   return out.bytes(settings.hashKey).finish();
