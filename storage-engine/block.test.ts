@@ -12,19 +12,16 @@ import {
   packBlocks,
 } from './block.ts';
 
-const rowsFrom = (first: number, lengths: readonly number[]) =>
-  lengths.map((length, i) => ({
-    sequence: first + i,
-    bytes: new Uint8Array(length).fill(first + i),
-  }));
+/** Rows of these lengths, each of bytes of its own. */
+const rowsOf = (lengths: readonly number[]): Uint8Array[] =>
+  lengths.map((length, i) => new Uint8Array(length).fill(7 + i));
+
+const blockOf = (first: number, lengths: readonly number[]): Uint8Array =>
+  encodeBlock(first, rowsOf(lengths));
 
 describe('blocks', () => {
   it('have golden bytes', () => {
-    const value = encodeBlock([
-      { sequence: 258, bytes: Uint8Array.of(1, 2, 3) },
-      { sequence: 259, bytes: Uint8Array.of() },
-      { sequence: 260, bytes: Uint8Array.of(9) },
-    ]);
+    const value = encodeBlock(258, [Uint8Array.of(1, 2, 3), Uint8Array.of(), Uint8Array.of(9)]);
     assert.equal(
       hex(value),
       '01000300' +
@@ -39,7 +36,7 @@ describe('blocks', () => {
   });
 
   it('give back their rows, by place and by sequence', () => {
-    const block = decodeBlock(encodeBlock(rowsFrom(7, [3, 0, 5])));
+    const block = decodeBlock(blockOf(7, [3, 0, 5]));
     assert.deepEqual([block.first, block.last, block.rows], [7, 9, 3]);
     assert.equal(hex(block.row(0)), '070707');
     assert.equal(hex(block.rowAt(9) ?? new Uint8Array()), '0909090909');
@@ -55,8 +52,8 @@ describe('blocks', () => {
     });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 39 }), lengths, (first, sizes) => {
-        const rows = rowsFrom(first, sizes);
-        const blocks = packBlocks(rows);
+        const rows = rowsOf(sizes);
+        const blocks = packBlocks(first, rows);
         let next = first;
         for (const packed of blocks) {
           const block = decodeBlock(packed.value);
@@ -66,7 +63,7 @@ describe('blocks', () => {
           assert.ok(block.rows <= BLOCK_ROWS_MAX);
           assert.ok(block.rows === 1 || packed.value.length <= BLOCK_BYTES_MAX);
           for (let i = 0; i < block.rows; i++)
-            assert.deepEqual(block.row(i), rows[next + i - first]?.bytes);
+            assert.deepEqual(block.row(i), rows[next + i - first]);
           next += block.rows;
         }
         assert.equal(next, first + sizes.length);
@@ -79,15 +76,14 @@ describe('blocks', () => {
   });
 
   it('merging neighbours gives the same rows in fewer blocks', () => {
-    const values = [rowsFrom(1, [10]), rowsFrom(2, [10, 10]), rowsFrom(4, [10])].map(encodeBlock);
+    const values = [blockOf(1, [10]), blockOf(2, [10, 10]), blockOf(4, [10])];
     const merged = mergeBlocks(values);
     assert.equal(merged.length, 1);
     assert.deepEqual([merged[0]?.first, merged[0]?.rows], [1, 4]);
-    const full = mergeBlocks(
-      [rowsFrom(1, Array<number>(60).fill(1)), rowsFrom(61, Array<number>(10).fill(1))].map(
-        encodeBlock,
-      ),
-    );
+    const full = mergeBlocks([
+      blockOf(1, Array<number>(60).fill(1)),
+      blockOf(61, Array<number>(10).fill(1)),
+    ]);
     assert.deepEqual(
       full.map(({ first, rows }) => [first, rows]),
       [
@@ -97,21 +93,14 @@ describe('blocks', () => {
     );
   });
 
-  it('a gap between rows or blocks breaks an invariant', () => {
-    assert.throws(() => encodeBlock([]), InvariantViolation);
-    assert.throws(
-      () => encodeBlock([...rowsFrom(1, [1]), ...rowsFrom(3, [1])]),
-      InvariantViolation,
-    );
-    assert.throws(
-      () => mergeBlocks([rowsFrom(1, [1]), rowsFrom(3, [1])].map(encodeBlock)),
-      InvariantViolation,
-    );
-    assert.throws(() => encodeBlock(rowsFrom(1, Array<number>(65).fill(1))), InvariantViolation);
+  it('a gap between blocks, and more or fewer rows than a block holds, break an invariant', () => {
+    assert.throws(() => encodeBlock(1, []), InvariantViolation);
+    assert.throws(() => mergeBlocks([blockOf(1, [1]), blockOf(3, [1])]), InvariantViolation);
+    assert.throws(() => blockOf(1, Array<number>(65).fill(1)), InvariantViolation);
   });
 
   it('bytes that are no block break an invariant, whatever they are', () => {
-    const value = encodeBlock(rowsFrom(5, [4, 4]));
+    const value = blockOf(5, [4, 4]);
     for (const at of [0, 1, 2, 4, 16]) {
       const wrong = value.slice();
       wrong[at] = (wrong[at] ?? 0) + 90;

@@ -16,12 +16,6 @@ export const BLOCK_BYTES_MAX = 65_536;
 const HEAD_BYTES = 16;
 const CODEC_NONE = 0;
 
-/** A row to store: its place and its bytes. */
-export interface BlockRow {
-  readonly sequence: number;
-  readonly bytes: Uint8Array;
-}
-
 /** A block as it goes to the store: under blockKey(bucket, conversation, first). */
 export interface PackedBlock {
   readonly first: Sequence;
@@ -73,6 +67,11 @@ export class BlockView {
     return this.#value.subarray(start, end);
   }
 
+  /** All rows, the first first. */
+  allRows(): Uint8Array[] {
+    return Array.from({ length: this.rows }, (_, i) => this.row(i));
+  }
+
   /** Row by its sequence, or undefined if it is not in this block. */
   rowAt(sequence: number): Uint8Array | undefined {
     const i = sequence - this.first;
@@ -84,50 +83,46 @@ export function decodeBlock(value: Uint8Array): BlockView {
   return new BlockView(value);
 }
 
-/** One block of rows that are dense in sequence and fit. */
-export function encodeBlock(rows: readonly BlockRow[]): Uint8Array {
-  const first = rows[0];
-  invariant(first !== undefined && rows.length <= BLOCK_ROWS_MAX, 'block.row-count', {
-    rows: rows.length,
-  });
+/** One block of consecutive rows, the first of which has this sequence. They must fit. */
+export function encodeBlock(first: number, rows: readonly Uint8Array[]): Uint8Array {
+  const count = rows.length;
+  invariant(count >= 1 && count <= BLOCK_ROWS_MAX, 'block.row-count', { rows: count });
   let rowBytes = 0;
-  for (let i = 0; i < rows.length; i++) {
-    invariant(rows[i]?.sequence === first.sequence + i, 'block.rows-dense', { i });
-    rowBytes += rows[i]?.bytes.length ?? 0;
-  }
-  const bodyAt = HEAD_BYTES + 4 * rows.length;
-  invariant(rows.length === 1 || bodyAt + rowBytes <= BLOCK_BYTES_MAX, 'block.fits', { rowBytes });
+  for (let i = 0; i < count; i++) rowBytes += rows[i]?.length ?? 0;
+  const bodyAt = HEAD_BYTES + 4 * count;
+  invariant(count === 1 || bodyAt + rowBytes <= BLOCK_BYTES_MAX, 'block.fits', { rowBytes });
   const value = new Uint8Array(bodyAt + rowBytes);
   const view = viewOf(value);
   value[0] = BLOCK_VERSION;
   value[1] = CODEC_NONE;
-  view.setUint16(2, rows.length, true);
+  view.setUint16(2, count, true);
   view.setUint32(4, rowBytes, true);
-  writeU53(view, 8, first.sequence);
+  writeU53(view, 8, first);
   let at = bodyAt;
-  for (const [i, row] of rows.entries()) {
-    view.setUint32(HEAD_BYTES + 4 * i, row.bytes.length, true);
-    value.set(row.bytes, at);
-    at += row.bytes.length;
+  for (let i = 0; i < count; i++) {
+    const row = rows[i] as Uint8Array;
+    view.setUint32(HEAD_BYTES + 4 * i, row.length, true);
+    value.set(row, at);
+    at += row.length;
   }
   return value;
 }
 
-/** Dense rows as the fewest blocks that keep the bounds, in order. */
-export function packBlocks(rows: readonly BlockRow[]): PackedBlock[] {
+/** Consecutive rows, the first of which has this sequence, as the fewest blocks that keep the bounds. */
+export function packBlocks(first: number, rows: readonly Uint8Array[]): PackedBlock[] {
   const blocks: PackedBlock[] = [];
   let from = 0;
   while (from < rows.length) {
     let to = from;
     let bytes = HEAD_BYTES;
     while (to < rows.length && to - from < BLOCK_ROWS_MAX) {
-      bytes += 4 + (rows[to]?.bytes.length ?? 0);
+      bytes += 4 + (rows[to]?.length ?? 0);
       if (bytes > BLOCK_BYTES_MAX && to > from) break;
       to++;
     }
-    const part = rows.slice(from, to);
-    const first = (part[0]?.sequence ?? 0) as Sequence;
-    blocks.push({ first, rows: part.length, value: encodeBlock(part) });
+    const part = to - from === rows.length ? rows : rows.slice(from, to);
+    const value = encodeBlock(first + from, part);
+    blocks.push({ first: (first + from) as Sequence, rows: part.length, value });
     from = to;
   }
   return blocks;
@@ -139,11 +134,13 @@ export function packBlocks(rows: readonly BlockRow[]): PackedBlock[] {
  * results, in one batch.
  */
 export function mergeBlocks(values: readonly Uint8Array[]): PackedBlock[] {
-  const rows: BlockRow[] = [];
+  const rows: Uint8Array[] = [];
+  let first = 0;
   for (const value of values) {
     const block = decodeBlock(value);
-    for (let i = 0; i < block.rows; i++)
-      rows.push({ sequence: block.first + i, bytes: block.row(i) });
+    if (rows.length === 0) first = block.first;
+    invariant(block.first === first + rows.length, 'block.rows-dense', { first: block.first });
+    rows.push(...block.allRows());
   }
-  return packBlocks(rows);
+  return packBlocks(first, rows);
 }

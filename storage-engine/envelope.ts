@@ -17,12 +17,15 @@ export const ENVELOPE_BYTES = 28;
 
 const NONCE_BYTES = 12;
 const CIPHER = 'aes-256-gcm';
+const SPACE_BYTES = 65_536;
 const COUNTER_MAX = 2 ** 53 - 1;
 
 /** Seals values under one data key. The only owner of that key's counter. */
 export class Sealer {
   readonly #key: KeyObject;
   readonly #head = Buffer.alloc(NONCE_BYTES);
+  /** Where values are sealed, one after the other: a buffer each would cost as much as the cipher. */
+  #space = Buffer.allocUnsafeSlow(SPACE_BYTES);
   #counter = 0;
 
   constructor(key: DataKey) {
@@ -31,7 +34,7 @@ export class Sealer {
     this.#head.writeUInt32LE(key.number, 1);
   }
 
-  /** A new envelope around `value`, bound to `key`. */
+  /** A new envelope around `value`, bound to `key`. Valid until the next one. */
   seal(key: Uint8Array, value: Uint8Array): Uint8Array {
     invariant(this.#counter < COUNTER_MAX, 'envelope.counter-left');
     const counter = this.#counter++;
@@ -40,7 +43,9 @@ export class Sealer {
     head.writeUIntLE(Math.floor(counter / 2 ** 32), 9, 3);
     const cipher = createCipheriv(CIPHER, this.#key, head);
     cipher.setAAD(key);
-    const sealed = Buffer.allocUnsafe(ENVELOPE_BYTES + value.length);
+    const length = ENVELOPE_BYTES + value.length;
+    if (length > this.#space.length) this.#space = Buffer.allocUnsafeSlow(2 * length);
+    const sealed = this.#space.subarray(0, length);
     sealed.set(head);
     sealed.set(cipher.update(value), ENVELOPE_BYTES);
     cipher.final();

@@ -18,7 +18,7 @@ const EXTENT: Extent = {
 };
 
 function blockOf(text: string): StateEntry {
-  const value = encodeBlock([{ sequence: 1, bytes: Buffer.from(text) }]);
+  const value = encodeBlock(1, [Buffer.from(text)]);
   return { key: blockKey(0, CONVERSATION, 1), value };
 }
 

@@ -6,7 +6,7 @@ import { viewOf } from '../../core/bytes.ts';
 import { IdMap } from '../../core/id-map.ts';
 import { invariant } from '../../core/invariant.ts';
 import { ROW_FIXED_BYTES, ROW_FLAG } from '../../core/row.ts';
-import { decodeBlock, encodeBlock, type BlockRow } from '../../storage-engine/block.ts';
+import { decodeBlock, encodeBlock } from '../../storage-engine/block.ts';
 import type { StateBatch, StateStore } from '../../storage-engine/contract.ts';
 import { blockKey, blockRange } from '../../storage-engine/keys.ts';
 
@@ -78,17 +78,15 @@ export async function eraseStored(
     invariant(found !== undefined, 'erase.block-stored', { sequence });
     const block = decodeBlock(found.value);
     invariant(sequence <= block.last, 'erase.row-in-block', { sequence, last: block.last });
-    const rows: BlockRow[] = [];
-    for (let i = 0; i < block.rows; i++)
-      rows.push({ sequence: block.first + i, bytes: block.row(i) });
+    const rows = block.allRows();
     for (const other of erasures) {
       const i = other.sequence - block.first;
       const row = rows[i];
       if (other.bucket !== bucket || row === undefined || !isSame(other, erasure)) continue;
-      rows[i] = { sequence: row.sequence, bytes: redactedRow(row.bytes) };
+      rows[i] = redactedRow(row);
       done.add(other);
     }
-    batch.put(blockKey(bucket, conversation, block.first), encodeBlock(rows));
+    batch.put(blockKey(bucket, conversation, block.first), encodeBlock(block.first, rows));
     blocks++;
   }
   return blocks;

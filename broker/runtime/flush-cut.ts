@@ -2,9 +2,9 @@
  * What one flush writes of one shard: everything between two applied indexes, frozen in one turn of
  * the loop, so that rows, units, journal and the applied index agree.
  */
-import { readU53, viewOf, writeU53 } from '../../core/bytes.ts';
+import { u53At, viewOf, writeU53 } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
-import { BLOCK_ROWS_MAX, packBlocks, type BlockRow } from '../../storage-engine/block.ts';
+import { BLOCK_ROWS_MAX, packBlocks } from '../../storage-engine/block.ts';
 import type { StateBatch, StateStore } from '../../storage-engine/contract.ts';
 import {
   accountKey,
@@ -55,15 +55,11 @@ export async function writeCut(
   state: StateStore,
   slices: Slices,
 ): Promise<void> {
-  for (const { tail, conversation, from, rows } of cut.rows) {
+  for (const { conversation, from, rows } of cut.rows) {
     // A busy group alone may have thousands.
     for (let i = 0; i < rows.length; i += ROWS_PER_STEP) {
-      putRows(batch, {
-        tail,
-        conversation,
-        from: from + i,
-        rows: rows.slice(i, i + ROWS_PER_STEP),
-      });
+      const step = rows.length <= ROWS_PER_STEP ? rows : rows.slice(i, i + ROWS_PER_STEP);
+      putRows(batch, conversation, from + i, step);
       if (slices.isOver) await slices.rest();
     }
   }
@@ -85,31 +81,27 @@ export async function writeCut(
 }
 
 /** One block per touched conversation, more only where it is full or a bucket ends. */
-function putRows(batch: StateBatch, { conversation, from, rows }: TailCut): void {
-  let part: BlockRow[] = [];
-  let bucket = -1;
-  for (let i = 0; i < rows.length; i++) {
-    const bytes = rows[i];
-    invariant(bytes !== undefined, 'flush.row-there', { i });
-    const own = bucketOf(readU53(viewOf(bytes), ROW_STAMP_AT));
-    if (own !== bucket && part.length > 0) {
-      putBlocks(batch, conversation, bucket, part);
-      part = [];
-    }
-    bucket = own;
-    part.push({ sequence: from + i, bytes });
-  }
-  if (part.length > 0) putBlocks(batch, conversation, bucket, part);
-}
-
-function putBlocks(
+function putRows(
   batch: StateBatch,
   conversation: Uint8Array,
-  bucket: number,
-  rows: readonly BlockRow[],
+  first: number,
+  rows: readonly Uint8Array[],
 ): void {
-  for (const { first, value } of packBlocks(rows))
-    batch.put(blockKey(bucket, conversation, first), value);
+  let begin = 0;
+  while (begin < rows.length) {
+    const bucket = bucketOfRow(rows[begin]);
+    let end = begin + 1;
+    while (end < rows.length && bucketOfRow(rows[end]) === bucket) end++;
+    const part = end - begin === rows.length ? rows : rows.slice(begin, end);
+    for (const block of packBlocks(first + begin, part))
+      batch.put(blockKey(bucket, conversation, block.first), block.value);
+    begin = end;
+  }
+}
+
+function bucketOfRow(row: Uint8Array | undefined): number {
+  invariant(row !== undefined, 'flush.row-there');
+  return bucketOf(u53At(row, ROW_STAMP_AT));
 }
 
 function unitKey(unit: DirtyUnit): Uint8Array {
