@@ -20,8 +20,9 @@ import { MEMBER_BYTES, MEMBER_FLAG, MemberCursor } from './member.ts';
 import { PAGE_FIXED_BYTES, PAGE_VERSION } from './member-page.ts';
 import { MentionList } from './mentions.ts';
 import { writeU48 } from './packed.ts';
-import { UNIT_KIND, UNIT_PREFIX_BYTES, type Residents } from './residents.ts';
+import type { Residents } from './residents.ts';
 import { SENDER_FIXED_BYTES, SENDER_VERSION, SenderCursor } from './sender-record.ts';
+import { UNIT_KIND, UNIT_PREFIX_BYTES } from './units.ts';
 
 const NOBODY: Uint8Array = new Uint8Array(16);
 

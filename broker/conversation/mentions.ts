@@ -7,7 +7,8 @@ import { MENTION_BYTES, PAGE_SLOTS, type HeaderCursor } from './header.ts';
 import { MEMBER_BYTES, type MemberCursor } from './member.ts';
 import { PAGE_FIXED_BYTES } from './member-page.ts';
 import { EMPTY_CHUNK, readU48, writeU48 } from './packed.ts';
-import { UNIT_PREFIX_BYTES, type Residents } from './residents.ts';
+import type { Residents } from './residents.ts';
+import { UNIT_PREFIX_BYTES } from './units.ts';
 
 export const MENTIONS_MAX = 256;
 

@@ -3,15 +3,13 @@
  * used longest ago, and which units changed since the last flush. Knows units and links between
  * them, not what applying a command means.
  *
- * A resident is a number that stays the same while it is resident. Its units (header, member pages,
- * sender records) are arena blocks: 32 bytes for us, then the unit's bytes.
- *   0 u32 length of the unit   4 u8 changed   5 u8 kind   8 u32 next sender   12 u32 slot or page   16 user
+ * A resident is a number that stays the same while it is resident; its units (units.ts) are known by refs.
  * A small conversation is stored as one value, its sender records behind its header (stored-header.ts);
  * the units of the others are stored each under a key of its own.
  */
 import { EMPTY } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
-import { Arena } from './arena.ts';
+import type { Arena } from './arena.ts';
 import type { DirtyUnit, StateUnit } from './contract.ts';
 import {
   HeaderCursor,
@@ -23,7 +21,7 @@ import {
 import { IdTable } from './id-table.ts';
 import { MEMBER_BYTES } from './member.ts';
 import { PAGE_FIXED_BYTES, PAGE_VERSION } from './member-page.ts';
-import { IdWords, type Chunk } from './packed.ts';
+import { IdWords } from './packed.ts';
 import { RecencyList } from './recency-list.ts';
 import { RowSpace } from './row-space.ts';
 import {
@@ -32,11 +30,8 @@ import {
   putInside,
   readStoredHeader,
 } from './stored-header.ts';
+import { UNIT_KIND, UNIT_PREFIX_BYTES, Units, type UnitPlace } from './units.ts';
 
-export const UNIT_PREFIX_BYTES = 32;
-export const UNIT_KIND = { header: 0, page: 1, sender: 2 } as const;
-
-const CHANGED = 1;
 /** Bits of a resident: some unit is changed, respectively taken and not yet durable. */
 const IN_CHANGED = 1;
 const IN_TAKEN = 2;
@@ -51,7 +46,8 @@ interface LargeGroup {
 }
 
 export class Residents {
-  readonly arena: Arena = new Arena();
+  readonly #units: Units = new Units();
+  readonly arena: Arena = this.#units.arena;
   readonly #table: IdTable = new IdTable();
   /** (user, resident) → slot, of large groups only; small ones are searched. */
   readonly #slots: IdTable = new IdTable();
@@ -185,8 +181,8 @@ export class Residents {
   senderRef(resident: number, slot: number): number {
     const group = this.#groups.get(resident);
     if (group !== undefined) return group.senders[slot] ?? 0;
-    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#nextSender(ref))
-      if (this.#slotOfSender(ref) === slot) return ref;
+    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#units.nextOf(ref))
+      if (this.#units.placeOf(ref) === slot) return ref;
     return 0;
   }
 
@@ -204,12 +200,11 @@ export class Residents {
   /** A new unit of zeros, changed from the start. `place` is the page number or the sender's slot. */
   createUnit(
     resident: number,
-    unit: { readonly kind: 0 | 1 | 2; readonly place: number; readonly user: Uint8Array },
+    unit: UnitPlace & { readonly user: Uint8Array },
     length: number,
   ): number {
-    const ref = this.#allocate(unit, length);
-    const at = this.arena.offsetOf(ref) + UNIT_PREFIX_BYTES;
-    this.arena.chunkOf(ref).bytes.fill(0, at, at + length);
+    const ref = this.#units.allocate(unit, length);
+    this.#units.bytesOf(ref).fill(0);
     this.#link(resident, ref, unit);
     this.markChanged(resident, ref);
     if (unit.kind === UNIT_KIND.sender) this.#sendersGrew(resident);
@@ -225,39 +220,18 @@ export class Residents {
     ref: number,
     change: { readonly offset: number; readonly remove: number; readonly insert: number },
   ): number {
-    const { offset, remove, insert } = change;
-    const from = this.arena.chunkOf(ref);
-    const begin = this.arena.offsetOf(ref);
-    const length = from.view.getUint32(begin, true);
-    invariant(offset + remove <= length, 'residents.splice-within', { offset, remove, length });
-    const tail = begin + UNIT_PREFIX_BYTES + offset;
-    const end = begin + UNIT_PREFIX_BYTES + length;
-    const grown = length - remove + insert;
-    let result = ref;
-    let to: Chunk = from;
-    let toBegin = begin;
-    if (grown + UNIT_PREFIX_BYTES > this.arena.capacityOf(ref)) {
-      result = this.arena.allocate(grown + UNIT_PREFIX_BYTES);
-      to = this.arena.chunkOf(result);
-      toBegin = this.arena.offsetOf(result);
-      to.bytes.set(from.bytes.subarray(begin, tail), toBegin);
-      to.bytes.set(
-        from.bytes.subarray(tail + remove, end),
-        toBegin + UNIT_PREFIX_BYTES + offset + insert,
-      );
+    const result = this.#units.splice(ref, change);
+    if (result !== ref) {
       this.#relink(resident, ref, result);
       this.arena.free(ref);
-    } else to.bytes.copyWithin(tail + insert, tail + remove, end);
-    const hole = toBegin + UNIT_PREFIX_BYTES + offset;
-    to.bytes.fill(0, hole, hole + insert);
-    to.view.setUint32(toBegin, grown, true);
+    }
     this.markChanged(resident, result);
-    if (to.bytes[toBegin + 5] === UNIT_KIND.sender) this.#sendersGrew(resident);
+    if (this.#units.kindOf(result) === UNIT_KIND.sender) this.#sendersGrew(resident);
     return result;
   }
 
   markChanged(resident: number, ref: number): void {
-    this.arena.chunkOf(ref).bytes[this.arena.offsetOf(ref) + 4] = CHANGED;
+    this.#units.setChanged(ref, true);
     const flags = this.#flags[resident] ?? 0;
     if ((flags & IN_CHANGED) !== 0) return;
     this.#flags[resident] = flags | IN_CHANGED;
@@ -272,8 +246,8 @@ export class Residents {
 
   #giveTables(resident: number): void {
     const senders: number[] = [];
-    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#nextSender(ref))
-      senders[this.#slotOfSender(ref)] = ref;
+    for (let ref = this.#senders[resident] ?? 0; ref !== 0; ref = this.#units.nextOf(ref))
+      senders[this.#units.placeOf(ref)] = ref;
     for (let slot = 0; slot < INLINE_SLOTS_MAX; slot++) senders[slot] ??= 0;
     this.#groups.set(resident, { pages: [], senders });
     this.#senders[resident] = 0;
@@ -311,16 +285,15 @@ export class Residents {
   }
 
   #takeUnit(conversation: Uint8Array, ref: number, units: DirtyUnit[]): void {
-    const { bytes, view } = this.arena.chunkOf(ref);
-    const at = this.arena.offsetOf(ref);
-    if (bytes[at + 4] !== CHANGED) return;
-    bytes[at + 4] = 0;
-    const kind = bytes[at + 5] as 0 | 1 | 2;
+    if (!this.#units.isChanged(ref)) return;
+    this.#units.setChanged(ref, false);
+    const kind = this.#units.kindOf(ref);
     // One copy of unit and prefix, cut from a chunk: a buffer each would cost more than the rest.
-    const copy = this.#copy(UNIT_PREFIX_BYTES + view.getUint32(at, true));
-    copy.set(bytes.subarray(at, at + copy.length));
+    const whole = this.#units.wholeOf(ref);
+    const copy = this.#copy(whole.length);
+    copy.set(whole);
     const value = copy.subarray(UNIT_PREFIX_BYTES);
-    const page = kind === UNIT_KIND.page ? view.getUint32(at + 12, true) : 0;
+    const page = kind === UNIT_KIND.page ? this.#units.placeOf(ref) : 0;
     const user = kind === UNIT_KIND.sender ? copy.subarray(16, UNIT_PREFIX_BYTES) : EMPTY;
     units.push({ conversation, kind, page, user, value });
   }
@@ -329,16 +302,16 @@ export class Residents {
   #takeWhole(conversation: Uint8Array, resident: number): DirtyUnit {
     const header = this.headerRef(resident);
     const senders: number[] = [];
-    let length = this.#lengthOf(header);
+    let length = this.#units.lengthOf(header);
     this.#eachSender(resident, (ref) => {
       senders.push(ref);
-      length += INSIDE_PREFIX_BYTES + this.#lengthOf(ref);
+      length += INSIDE_PREFIX_BYTES + this.#units.lengthOf(ref);
     });
-    if (senders.length > 1) senders.sort((a, b) => this.#slotOfSender(a) - this.#slotOfSender(b));
+    if (senders.length > 1) senders.sort((a, b) => this.#units.placeOf(a) - this.#units.placeOf(b));
     const value = this.#copy(length);
     let at = this.#takeInto(header, value, 0);
     for (const ref of senders) {
-      putInside(value, at, this.#slotOfSender(ref), this.#lengthOf(ref));
+      putInside(value, at, this.#units.placeOf(ref), this.#units.lengthOf(ref));
       at = this.#takeInto(ref, value, at + INSIDE_PREFIX_BYTES);
     }
     return { conversation, kind: UNIT_KIND.header, page: 0, user: EMPTY, value };
@@ -346,12 +319,10 @@ export class Residents {
 
   /** Copies a unit's bytes, which are then as stored; returns where they end. */
   #takeInto(ref: number, value: Uint8Array, at: number): number {
-    const { bytes } = this.arena.chunkOf(ref);
-    const begin = this.arena.offsetOf(ref);
-    bytes[begin + 4] = 0;
-    const end = at + this.#lengthOf(ref);
-    value.set(bytes.subarray(begin + UNIT_PREFIX_BYTES, begin + UNIT_PREFIX_BYTES + end - at), at);
-    return end;
+    this.#units.setChanged(ref, false);
+    const bytes = this.#units.bytesOf(ref);
+    value.set(bytes, at);
+    return at + bytes.length;
   }
 
   #copy(length: number): Uint8Array {
@@ -377,7 +348,7 @@ export class Residents {
   /** Of a small conversation. */
   #eachSender(resident: number, each: (ref: number) => void): void {
     for (let ref = this.#senders[resident] ?? 0; ref !== 0; ) {
-      const next = this.#nextSender(ref);
+      const next = this.#units.nextOf(ref);
       each(ref);
       ref = next;
     }
@@ -387,7 +358,7 @@ export class Residents {
   #sendersGrew(resident: number): void {
     let bytes = 0;
     if (!this.#groups.has(resident))
-      this.#eachSender(resident, (ref) => void (bytes += this.#lengthOf(ref)));
+      this.#eachSender(resident, (ref) => void (bytes += this.#units.lengthOf(ref)));
     if (bytes > INSIDE_BYTES_MAX) this.#keepSendersApart(resident);
   }
 
@@ -398,26 +369,11 @@ export class Residents {
     this.#eachUnit(resident, (ref) => this.markChanged(resident, ref));
   }
 
-  #allocate(
-    unit: { readonly kind: 0 | 1 | 2; readonly place: number; readonly user: Uint8Array },
-    length: number,
-  ): number {
-    const ref = this.arena.allocate(length + UNIT_PREFIX_BYTES);
-    const { bytes, view } = this.arena.chunkOf(ref);
-    const at = this.arena.offsetOf(ref);
-    bytes.fill(0, at, at + UNIT_PREFIX_BYTES);
-    view.setUint32(at, length, true);
-    bytes[at + 5] = unit.kind;
-    view.setUint32(at + 12, unit.place, true);
-    bytes.set(unit.user, at + 16);
-    return ref;
-  }
-
   #restore(resident: number, unit: StateUnit, slot: number): void {
     const place = unit.kind === UNIT_KIND.page ? unit.page : slot;
     const user = unit.kind === UNIT_KIND.sender ? unit.user : NOBODY;
-    const ref = this.#allocate({ kind: unit.kind, place, user }, unit.value.length);
-    this.arena.chunkOf(ref).bytes.set(unit.value, this.arena.offsetOf(ref) + UNIT_PREFIX_BYTES);
+    const ref = this.#units.allocate({ kind: unit.kind, place, user }, unit.value.length);
+    this.#units.bytesOf(ref).set(unit.value);
     this.#link(resident, ref, { kind: unit.kind, place });
   }
 
@@ -445,11 +401,7 @@ export class Residents {
     });
   }
 
-  #link(
-    resident: number,
-    ref: number,
-    unit: { readonly kind: 0 | 1 | 2; readonly place: number },
-  ): void {
+  #link(resident: number, ref: number, unit: UnitPlace): void {
     if (unit.kind === UNIT_KIND.header) {
       this.#headers[resident] = ref;
       return;
@@ -459,7 +411,7 @@ export class Residents {
       invariant(group?.pages.length === unit.place, 'residents.pages-dense', { page: unit.place });
       group.pages.push(ref);
     } else if (group === undefined) {
-      this.#setNextSender(ref, this.#senders[resident] ?? 0);
+      this.#units.setNext(ref, this.#senders[resident] ?? 0);
       this.#senders[resident] = ref;
     } else {
       for (let slot = group.senders.length; slot < unit.place; slot++) group.senders.push(0);
@@ -469,10 +421,8 @@ export class Residents {
 
   /** A unit moved: whoever points at it points at its new place. */
   #relink(resident: number, from: number, to: number): void {
-    const { bytes, view } = this.arena.chunkOf(to);
-    const at = this.arena.offsetOf(to);
-    const kind = bytes[at + 5];
-    const place = view.getUint32(at + 12, true);
+    const kind = this.#units.kindOf(to);
+    const place = this.#units.placeOf(to);
     const group = this.#groups.get(resident);
     if (kind === UNIT_KIND.header) this.#headers[resident] = to;
     else if (kind === UNIT_KIND.page && group !== undefined) group.pages[place] = to;
@@ -480,26 +430,11 @@ export class Residents {
     else if (this.#senders[resident] === from) this.#senders[resident] = to;
     else {
       let before = this.#senders[resident] ?? 0;
-      while (before !== 0 && this.#nextSender(before) !== from) before = this.#nextSender(before);
+      while (before !== 0 && this.#units.nextOf(before) !== from)
+        before = this.#units.nextOf(before);
       invariant(before !== 0, 'residents.sender-linked', { resident });
-      this.#setNextSender(before, to);
+      this.#units.setNext(before, to);
     }
-  }
-
-  #nextSender(ref: number): number {
-    return this.arena.chunkOf(ref).view.getUint32(this.arena.offsetOf(ref) + 8, true);
-  }
-
-  #setNextSender(ref: number, next: number): void {
-    this.arena.chunkOf(ref).view.setUint32(this.arena.offsetOf(ref) + 8, next, true);
-  }
-
-  #lengthOf(ref: number): number {
-    return this.arena.chunkOf(ref).view.getUint32(this.arena.offsetOf(ref), true);
-  }
-
-  #slotOfSender(ref: number): number {
-    return this.arena.chunkOf(ref).view.getUint32(this.arena.offsetOf(ref) + 12, true);
   }
 
   #forgetSlots(resident: number, group: LargeGroup): void {
