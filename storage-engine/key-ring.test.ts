@@ -199,6 +199,11 @@ describe('envelope', () => {
     }
     const empty = sealerOf(1).seal(key, bytes(''));
     assert.equal(opener.open(key, empty)?.length, 0);
+    const sealer = sealerOf(1);
+    for (const length of [10, 65_536, 1_000_000, 10]) {
+      const value = new Uint8Array(length).fill(length & 255);
+      assert.deepEqual(Uint8Array.from(opener.open(key, sealer.seal(key, value)) ?? []), value);
+    }
   });
 
   it('no flipped bit, no cut and no other key goes unseen', () => {

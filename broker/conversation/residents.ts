@@ -317,9 +317,8 @@ export class Residents {
     return { conversation, kind: UNIT_KIND.header, page: 0, user: EMPTY, value };
   }
 
-  /** Copies a unit's bytes, which are then as stored; returns where they end. */
+  /** Copies a unit's bytes; returns where they end. */
   #takeInto(ref: number, value: Uint8Array, at: number): number {
-    this.#units.setChanged(ref, false);
     const bytes = this.#units.bytesOf(ref);
     value.set(bytes, at);
     return at + bytes.length;

@@ -214,6 +214,33 @@ describe('what readers of a store see', () => {
     assert.ok((node.store.blockReads?.blocksRead ?? 100) < 40);
   });
 
+  it('rows of two 30-day buckets that one flush took are found in theirs (R162)', async () => {
+    const limits = { hotTailBytesMax: 1, flushIntervalMs: 3_600_000 };
+    const node = await TestNode.started({ limits });
+    const gateway = node.gateway();
+    sendMany(gateway, 1, 3);
+    await node.time.settle();
+    const monthMs = 31 * 24 * 3_600_000;
+    node.time.wallOffsetMs = monthMs;
+    // A new time of day is believed after a minute.
+    for (let n = 4; n <= 12; n++) {
+      gateway.command(hello(n));
+      await node.time.advance(10_000);
+    }
+    assert.equal(node.store.flusher?.flushes, 0);
+    await node.stop();
+    await node.restart();
+    const view = await node.until(node.store.reads.conversation(DIRECT));
+    assert.equal(view?.buckets.length, 2);
+    const rows = await node.until(node.store.reads.rows(DIRECT, ALL));
+    assert.deepEqual(
+      bodies(rows),
+      Array.from({ length: 12 }, (_, i) => `hello ${i + 1}`),
+    );
+    const times = rows.map(({ row }) => new RowView(row).timeMs);
+    assert.ok((times.at(-1) ?? 0) - (times[0] ?? 0) > monthMs);
+  });
+
   it('a list that lacks what was committed before it was asked for is refused, not given (R143)', async () => {
     const node = await TestNode.started();
     const requestId = idOf(1, 6);
