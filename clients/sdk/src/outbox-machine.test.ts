@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import type { WireError } from './contract.ts';
+import { OutboxScript } from '../test/outbox-script.ts';
 import { LANE_IN_FLIGHT_MAX } from './outbox-lane.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
 import {
@@ -8,148 +8,8 @@ import {
   IN_FLIGHT_MAX,
   type OutboxEffect,
   type OutboxEvent,
-  OutboxMachine,
   QUEUED_MS_MAX,
 } from './outbox-machine.ts';
-import { REASONS, type Reason, type Retry } from './reasons.ts';
-
-/** Gone, past, or never to be: no N or S that anybody can lift. */
-const REFUSED_FOR_GOOD: Reason[] = [
-  'CONVERSATION_CLOSED',
-  'EDIT_WINDOW_PASSED',
-  'ENCRYPTED_NO_SEARCH',
-  'ENCRYPTION_MISMATCH',
-  'INVITE_EXPIRED',
-  'INVITE_UNKNOWN',
-  'MEDIA_UNKNOWN',
-  'MESSAGE_UNKNOWN',
-  'SENDER_MISMATCH',
-  'TARGET_DELETED',
-  'TOPIC_UNKNOWN',
-  'USER_UNKNOWN',
-];
-/** Somebody may lift it: the other one, an admin, an operator, an update; or it is redone anew. */
-const REFUSED_FOR_NOW: Reason[] = [
-  'ACCOUNT_SUSPENDED',
-  'BAD_CURSOR',
-  'BAD_PAGE_TOKEN',
-  'BLOCKED',
-  'CANCELED',
-  'CLIENT_TOO_OLD',
-  'CONVERSATION_UNKNOWN',
-  'CORRUPT_ENTRY',
-  'CURSOR_TRUNCATED',
-  'FEATURE_DISABLED',
-  'FENCED',
-  'GROUP_FULL',
-  'LAST_OWNER',
-  'MLS_EPOCH_CONFLICT',
-  'NOT_A_MEMBER',
-  'ORIGIN_DENIED',
-  'PROTOCOL_UNSUPPORTED',
-  'QUOTA_EXCEEDED',
-  'REPLACED',
-  'ROLE_REQUIRED',
-  'SCOPE_REQUIRED',
-  'SIGNUP_CLOSED',
-  'STALE_MLS_EPOCH',
-  'USERNAME_TAKEN',
-  'VERSION_CONFLICT',
-];
-
-/** Drives a machine by hand; what it stores is durable only when the script says so. */
-class Script {
-  readonly machine = new OutboxMachine();
-  nowMs = 1_000_000_000;
-  monotonicMs = 0;
-  readonly transmitted: OutboxEntry[] = [];
-  readonly recovers: string[] = [];
-  readonly settled: string[] = [];
-  #toNumber: string[] = [];
-  #ordinal = 0;
-
-  constructor(outboxId = 'box-1') {
-    this.step({ is: 'loaded', outboxId, entries: [], lanes: [] });
-  }
-
-  step(event: OutboxEvent): readonly OutboxEffect[] {
-    const effects = this.machine.step(event, {
-      nowMs: this.nowMs,
-      monotonicMs: this.monotonicMs,
-      chance: 0.5,
-    });
-    for (const effect of effects) {
-      if (effect.is === 'store') this.#toNumber.push(...effect.numbered);
-      if (effect.is === 'transmit') this.transmitted.push(...effect.entries);
-      if (effect.is === 'recover') this.recovers.push(effect.conversationId);
-      if (effect.is === 'settled') this.settled.push(effect.settled.entry.key);
-    }
-    return effects;
-  }
-
-  write(key: string, more: Partial<OutboxEntry> = {}): void {
-    this.step({
-      is: 'added',
-      entry: {
-        ordinal: ++this.#ordinal,
-        key,
-        conversationId: 'cnv',
-        to: 'cnv',
-        action: { is: 'message', content: { text: { body: key } } },
-        queuedTimeMs: this.nowMs,
-        ...more,
-      },
-    });
-  }
-
-  send(key: string, more: Partial<OutboxEntry> = {}): void {
-    this.write(key, more);
-    this.step({ is: 'saved', key });
-    this.store();
-  }
-
-  /** What was to be stored is. */
-  store(): void {
-    while (this.#toNumber.length > 0) {
-      const keys = this.#toNumber;
-      this.#toNumber = [];
-      this.step({ is: 'numbered', keys });
-    }
-  }
-
-  live(): void {
-    this.step({ is: 'live', isLive: true });
-    this.store();
-  }
-
-  lost(): void {
-    this.step({ is: 'live', isLive: false });
-  }
-
-  commit(key: string, sequence: number): void {
-    this.step({ is: 'committed', key, commit: { conversationId: 'cnv', sequence } });
-    this.store();
-  }
-
-  refuse(key: string, error: WireError): void {
-    this.step({ is: 'refused', key, error });
-    this.store();
-  }
-
-  pass(ms: number): void {
-    this.nowMs += ms;
-    this.monotonicMs += ms;
-    this.step({ is: 'tick' });
-    this.store();
-  }
-
-  /** Numbers as they went out since last asked. */
-  sent(): string[] {
-    return this.transmitted
-      .splice(0)
-      .map((entry) => `${entry.key}:${entry.number?.clientSeq}<${entry.number?.after}`);
-  }
-}
 
 function editOf(key: string, target: { key: string }, queuedTimeMs: number): OutboxEntry {
   const action = { is: 'edit', target, content: { text: { body: 'edited' } } } as const;
@@ -158,7 +18,7 @@ function editOf(key: string, target: { key: string }, queuedTimeMs: number): Out
 
 describe('outbox machine', () => {
   it('pipelines: each names the one before it (S5, G3)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     for (const key of ['a', 'b', 'c']) script.send(key);
     assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1', 'c:3<2']);
@@ -175,7 +35,7 @@ describe('outbox machine', () => {
           for (const { table, key, value } of effect.puts)
             kept.set(`${table} ${key.join()}`, value);
     };
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     const target = { key: 'a' };
@@ -198,7 +58,7 @@ describe('outbox machine', () => {
   });
 
   it('a wait that ended while another conversation was busy is not forgotten (S5)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.send('z', { conversationId: 'other', to: 'other' });
@@ -215,7 +75,7 @@ describe('outbox machine', () => {
   });
 
   it('what cannot be compared after a removal fails with its number, and a retry compares again (S5)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.send('b');
@@ -237,7 +97,7 @@ describe('outbox machine', () => {
   });
 
   it('an entry that is not durable does not go; nor does one whose number is not (S4)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.write('a');
     assert.deepEqual(script.sent(), []);
@@ -255,7 +115,7 @@ describe('outbox machine', () => {
   });
 
   it('16 in flight a conversation, 192 over all (S5, S14)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     for (let i = 0; i < 40; i++) script.send(`k${i}`);
     assert.equal(script.sent().length, LANE_IN_FLIGHT_MAX);
@@ -267,7 +127,7 @@ describe('outbox machine', () => {
   });
 
   it('an unknown outcome: the same numbers again, oldest first, then what is new (S5)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     for (const key of ['a', 'b']) script.send(key);
     script.sent();
@@ -278,7 +138,7 @@ describe('outbox machine', () => {
   });
 
   it('no answer for 20 s is an unknown outcome too', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.sent();
@@ -288,80 +148,8 @@ describe('outbox machine', () => {
     assert.deepEqual(script.sent(), ['a:1<0']);
   });
 
-  it('OUT_OF_ORDER: nothing goes until all in flight is answered, then in order under the same numbers (S5)', () => {
-    const script = new Script();
-    script.live();
-    for (const key of ['a', 'b', 'c']) script.send(key);
-    script.sent();
-    script.refuse('a', { reason: 'BLOCKED' });
-    script.refuse('b', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
-    assert.deepEqual(script.sent(), []);
-    script.refuse('c', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
-    assert.deepEqual(script.sent(), ['b:2<0', 'c:3<2']);
-  });
-
-  it('a number below the last accepted one is spent: a new one is taken (G3)', () => {
-    const script = new Script();
-    script.live();
-    script.send('a');
-    script.sent();
-    script.refuse('a', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '7' } });
-    assert.deepEqual(script.sent(), ['a:8<7']);
-  });
-
-  it('W and R: the same again after the time asked for, and what followed in order (S5)', () => {
-    const script = new Script();
-    script.live();
-    for (const key of ['a', 'b']) script.send(key);
-    script.sent();
-    script.refuse('a', { reason: 'SLOW_MODE', retryAfterMs: 4_000 });
-    script.refuse('b', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '0' } });
-    script.pass(3_999);
-    assert.deepEqual(script.sent(), []);
-    script.pass(1);
-    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1']);
-    script.refuse('a', { reason: 'COMMIT_UNKNOWN' });
-    script.commit('b', 2);
-    script.pass(30_000);
-    assert.deepEqual(script.sent(), ['a:1<0']);
-  });
-
-  it('a refused send skips its number, and goes under the next when it is tried again (S6)', () => {
-    const script = new Script();
-    script.live();
-    script.send('a');
-    script.sent();
-    script.refuse('a', { reason: 'BLOCKED' });
-    script.step({ is: 'retry', key: 'a' });
-    script.store();
-    assert.deepEqual(script.sent(), ['a:2<0']);
-  });
-
-  it('of every reason: what goes again by itself, what may still be accepted, what never (CONTRACT §8)', () => {
-    const met: Record<string, Reason[]> = { again: [], compared: [], retryable: [], final: [] };
-    for (const reason of Object.keys(REASONS) as Reason[]) {
-      const script = new Script();
-      script.live();
-      script.send('a');
-      script.refuse('a', { reason });
-      const state = script.machine.stateOf('a');
-      if (state?.is === 'FAILED') met[state.retryable ? 'retryable' : 'final']?.push(reason);
-      else met[script.recovers.length > 0 ? 'compared' : 'again']?.push(reason);
-    }
-    const ofRule = (...rules: Retry[]): Reason[] =>
-      (Object.keys(REASONS) as Reason[]).filter((each) => rules.includes(REASONS[each].retry));
-    const both = (a: Reason[], b: Reason[]): Reason[] => [...a, ...b].sort();
-    assert.deepEqual(
-      met['again']?.sort(),
-      both(ofRule('wait', 'backoff', 'sign_in'), ['OUT_OF_ORDER']),
-    );
-    assert.deepEqual(met['compared'], ['IDEMPOTENCY_CONFLICT', 'TOO_OLD']);
-    assert.deepEqual(met['final']?.sort(), both(ofRule('fix'), REFUSED_FOR_GOOD));
-    assert.deepEqual(met['retryable']?.sort(), REFUSED_FOR_NOW);
-  });
-
   it('24 h: FAILED, but its number stays its own, for it may have been accepted (S6)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.sent();
@@ -379,7 +167,7 @@ describe('outbox machine', () => {
   });
 
   it('cancel: while its number is stored yes, once it may have left no (S6)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.write('a');
     script.step({ is: 'saved', key: 'a' });
@@ -394,7 +182,7 @@ describe('outbox machine', () => {
   });
 
   it('a failed entry blocks only what names it (S5)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.send('b', { after: 'a' });
@@ -412,7 +200,7 @@ describe('outbox machine', () => {
   });
 
   it('a restored database: recovers once the lane is quiet, then a new outbox, the old one answered first (S5, G5)', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     for (const key of ['a', 'b']) script.send(key);
     script.send('x', { conversationId: 'other' });
@@ -439,7 +227,7 @@ describe('outbox machine', () => {
   });
 
   it('recovery cut off is asked for again on the next connection', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
@@ -449,7 +237,7 @@ describe('outbox machine', () => {
   });
 
   it('what was loaded goes on with its numbers; lanes of a former outbox are forgotten', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     const entry = {
       key: 'a',
       conversationId: 'cnv',
@@ -481,7 +269,7 @@ describe('outbox machine', () => {
   });
 
   it('a lane stored before its newest number was taken gives that number to nobody else', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     const entry = {
       ordinal: 1,
       key: 'a',
@@ -504,7 +292,7 @@ describe('outbox machine', () => {
   });
 
   it('a commit of what settled by its row changes nothing', () => {
-    const script = new Script();
+    const script = new OutboxScript();
     script.live();
     script.send('a');
     script.step({
