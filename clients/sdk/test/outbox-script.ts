@@ -4,9 +4,9 @@ import { type OutboxEffect, type OutboxEvent, OutboxMachine } from '../src/outbo
 
 /** Drives a machine by hand; what it stores is durable only when the script says so. */
 export class OutboxScript {
-  readonly machine = new OutboxMachine();
-  nowMs = 1_000_000_000;
-  monotonicMs = 0;
+  readonly machine: OutboxMachine = new OutboxMachine();
+  nowMs: number = 1_000_000_000;
+  monotonicMs: number = 0;
   readonly transmitted: OutboxEntry[] = [];
   readonly recovers: string[] = [];
   readonly settled: string[] = [];
