@@ -32,12 +32,19 @@ export type IdPrefix =
   | 'usr' | 'dev' | 'ses' | 'con' | 'cnv' | 'msg' | 'med' | 'inv' | 'whk' | 'evt' | 'opr' | 'req'; // biome-ignore format: one line reads best
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const UNDERSCORE = 95;
 const DIGIT = new Int8Array(128).fill(-1);
 for (let i = 0; i < ALPHABET.length; i++) DIGIT[ALPHABET.charCodeAt(i)] = i;
 
+const CHARACTER: Buffer = Buffer.from(ALPHABET, 'latin1');
+/** Holds nothing between two calls. Text that is put together from characters is joined anew by each of its readers. */
+const SCRATCH: Buffer = Buffer.alloc(64);
+
 /** Text of 16 raw bytes. The first character carries 3 bits, so it is at most `7`. */
 export function encodeId(prefix: IdPrefix, raw: Uint8Array): string {
-  let text = `${prefix}_`;
+  let end = 0;
+  for (; end < prefix.length; end++) SCRATCH[end] = prefix.charCodeAt(end);
+  SCRATCH[end++] = UNDERSCORE;
   let buffer = 0;
   let bits = 2;
   for (let i = 0; i < ID_BYTES; i++) {
@@ -45,10 +52,10 @@ export function encodeId(prefix: IdPrefix, raw: Uint8Array): string {
     bits += 8;
     while (bits >= 5) {
       bits -= 5;
-      text += ALPHABET[(buffer >>> bits) & 31];
+      SCRATCH[end++] = CHARACTER[(buffer >>> bits) & 31] ?? 0;
     }
   }
-  return text;
+  return SCRATCH.toString('latin1', 0, end);
 }
 
 /** Raw bytes of an id's text, or undefined if it is not an id with this prefix. */
@@ -93,6 +100,7 @@ function isUuid(raw: Uint8Array, version: number): boolean {
 
 const UUID_CHARACTERS = 36;
 const HYPHEN = 45;
+const HEX: Buffer = Buffer.from('0123456789abcdef', 'latin1');
 /** Value of a hexadecimal digit's character code; -1 = it is none. */
 const HEX_DIGIT = new Int8Array(128).fill(-1);
 for (let i = 0; i < 10; i++) HEX_DIGIT[48 + i] = i;
@@ -121,8 +129,14 @@ export function decodeUuid(text: string): Uint8Array | undefined {
 
 /** Hyphenated lower-case text of 16 raw bytes. */
 export function encodeUuid(raw: Uint8Array): string {
-  const hex = Buffer.from(raw.buffer, raw.byteOffset, ID_BYTES).toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  let end = 0;
+  for (let i = 0; i < ID_BYTES; i++) {
+    if (i === 4 || i === 6 || i === 8 || i === 10) SCRATCH[end++] = HYPHEN;
+    const byte = raw[i] ?? 0;
+    SCRATCH[end++] = HEX[byte >>> 4] ?? 0;
+    SCRATCH[end++] = HEX[byte & 15] ?? 0;
+  }
+  return SCRATCH.toString('latin1', 0, UUID_CHARACTERS);
 }
 
 /** A new UUIDv7 (RFC 9562 §5.7): 48 bits of ms, then 74 random bits. */
@@ -193,10 +207,10 @@ export function sequenceOfMessageId(raw: Uint8Array): number {
 }
 
 function derived(label: string, first: Uint8Array, second: Uint8Array): Uint8Array {
-  const input = new Uint8Array(label.length + first.length + second.length);
-  for (let i = 0; i < label.length; i++) input[i] = label.charCodeAt(i);
-  input.set(first, label.length);
-  input.set(second, label.length + first.length);
+  for (let i = 0; i < label.length; i++) SCRATCH[i] = label.charCodeAt(i);
+  SCRATCH.set(first, label.length);
+  SCRATCH.set(second, label.length + first.length);
+  const input = SCRATCH.subarray(0, label.length + first.length + second.length);
   const raw = new Uint8Array(hash('sha256', input, 'buffer').subarray(0, ID_BYTES));
   raw[6] = ((raw[6] ?? 0) & 15) | 0x80;
   raw[8] = ((raw[8] ?? 0) & 63) | 0x80;

@@ -5,15 +5,18 @@
 import { hash } from 'node:crypto';
 
 const KEY_BYTES = 32;
+/** What is hashed of a usual message, put together here instead of in memory of its own. */
+const SCRATCH: Buffer = Buffer.alloc(4096);
 
 export function payloadHash(
   key: Uint8Array,
   clientMessageId: Uint8Array,
   body: Uint8Array,
 ): Uint8Array {
-  const input = new Uint8Array(KEY_BYTES + clientMessageId.length + body.length);
+  const length = KEY_BYTES + clientMessageId.length + body.length;
+  const input = length > SCRATCH.length ? Buffer.alloc(length) : SCRATCH.subarray(0, length);
   input.set(key, 0);
   input.set(clientMessageId, KEY_BYTES);
   input.set(body, KEY_BYTES + clientMessageId.length);
-  return new Uint8Array(hash('sha256', input, 'buffer').subarray(0, 16));
+  return hash('sha256', input, 'buffer').subarray(0, 16);
 }

@@ -37,7 +37,7 @@ export class RowFrames implements RowEvent {
   readonly clientMessageId: Uint8Array;
   readonly #view: RowView;
   readonly #conversation: Uint8Array;
-  readonly #encoded: Partial<Record<`${Format}-${RowForm}`, Buffer>> = {};
+  #made: { readonly format: Format; readonly form: RowForm; readonly chunk: Buffer }[] = [];
   #body: Uint8Array | undefined;
   #texts: RowTexts | undefined;
 
@@ -65,12 +65,11 @@ export class RowFrames implements RowEvent {
   }
 
   chunk(format: Format, form: RowForm): Buffer {
-    const key = `${format}-${form}` as const;
-    const known = this.#encoded[key];
-    if (known !== undefined) return known;
-    const made = form === 'head' ? encodeFrame(format, this.#headFrame()) : this.#row(format, form);
-    this.#encoded[key] = made;
-    return made;
+    for (const made of this.#made)
+      if (made.format === format && made.form === form) return made.chunk;
+    const chunk = form === 'head' ? encodeFrame(format, this.#headFrame()) : this.#row(format, form);
+    this.#made.push({ format, form, chunk });
+    return chunk;
   }
 
   #row(format: Format, form: 'full' | 'stub'): Buffer {

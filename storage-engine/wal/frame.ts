@@ -15,6 +15,8 @@ export const RECORD_HEAD_BYTES = 24;
 export const RECORD_VERSION = 1;
 /** What a frame buffer starts with; it doubles when a record does not fit. */
 export const FRAME_CAPACITY_MIN: number = 1 << 18;
+/** No buffer above this is kept for the next frame. */
+const FRAME_KEPT_BYTES_MAX: number = 1 << 22;
 /** No frame is larger: a store refuses (OVERLOADED) long before. */
 export const FRAME_BYTES_MAX: number = 1 << 28;
 
@@ -91,9 +93,14 @@ export class FrameWriter {
     return full;
   }
 
-  /** Gives a buffer back that is not read any more. Kept if it is of the usual size. */
+  /**
+   * Gives a buffer back that is not read any more. The larger one is kept: under load each frame
+   * would otherwise grow from the smallest again, in fresh memory.
+   */
   recycle(buffer: ArrayBuffer): void {
-    if (buffer.byteLength === FRAME_CAPACITY_MIN) this.#spare = buffer;
+    const { byteLength } = buffer;
+    if (byteLength < FRAME_CAPACITY_MIN || byteLength > FRAME_KEPT_BYTES_MAX) return;
+    if (byteLength >= (this.#spare?.byteLength ?? 0)) this.#spare = buffer;
   }
 
   #begin(buffer: ArrayBuffer): void {
