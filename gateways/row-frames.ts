@@ -67,7 +67,8 @@ export class RowFrames implements RowEvent {
   chunk(format: Format, form: RowForm): Buffer {
     for (const made of this.#made)
       if (made.format === format && made.form === form) return made.chunk;
-    const chunk = form === 'head' ? encodeFrame(format, this.#headFrame()) : this.#row(format, form);
+    const chunk =
+      form === 'head' ? encodeFrame(format, this.#headFrame()) : this.#row(format, form);
     this.#made.push({ format, form, chunk });
     return chunk;
   }
