@@ -13,6 +13,23 @@ export interface StandingRow {
   readonly overlay: Uint8Array;
 }
 
+/** What it weighs in a page: content as logged, and content that has come in its place. */
+export function bytesOf({ row, overlay }: StandingRow): number {
+  return row.length + overlay.length;
+}
+
+/** A page of the change index. */
+export interface ChangedRows {
+  readonly rows: readonly StandingRow[];
+  /**
+   * The index has been followed up to this changeSequence; what is asked for next is above. A row that
+   * changed once more while it was read says a higher one: nothing between the two has been told.
+   */
+  readonly through: number;
+  /** Nothing is left above. */
+  readonly isWhole: boolean;
+}
+
 export interface StoreReads {
   readonly shardCount: number;
   readonly epoch: number;
@@ -53,11 +70,19 @@ export interface StoreReads {
       readonly newest: boolean;
     },
   ): Promise<readonly StandingRow[]>;
-  /** Rows at or below `through` whose changeSequence is above `above`, by changeSequence, at most `limit`. */
+  /**
+   * Rows at or below `through` whose changeSequence is above `above`, by changeSequence: at most
+   * `limit`, and no more than weigh `bytesMax` together, but one.
+   */
   changed(
     raw: Uint8Array,
-    range: { readonly above: number; readonly through: number; readonly limit: number },
-  ): Promise<readonly StandingRow[]>;
+    range: {
+      readonly above: number;
+      readonly through: number;
+      readonly limit: number;
+      readonly bytesMax: number;
+    },
+  ): Promise<ChangedRows>;
   /** The newest row at or before the time; 0 = none. */
   sequenceAt(raw: Uint8Array, timeMs: number): Promise<number>;
   /**

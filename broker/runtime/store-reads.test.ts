@@ -112,12 +112,13 @@ describe('what readers of a store see', () => {
       assert.ok(new RowView(rows[0]?.row ?? new Uint8Array(0)).has(ROW_FLAG.redacted));
       assert.ok(isDeleted(rows[0]?.overlay ?? new Uint8Array(0)));
       const changed = await node.until(
-        node.store.reads.changed(DIRECT, { above: 2, through: 4, limit: 10 }),
+        node.store.reads.changed(DIRECT, { above: 2, through: 4, limit: 10, bytesMax: 1000 }),
       );
       assert.deepEqual(
-        changed.map(({ sequence }) => sequence),
+        changed.rows.map(({ sequence }) => sequence),
         [1],
       );
+      assert.deepEqual([changed.through, changed.isWhole], [4, true]);
     };
     await node.time.settle();
     await node.flushed();

@@ -11,7 +11,7 @@ import type { ConversationMachine, ConversationView } from '../conversation/cont
 import type { Planner } from '../fanout/planner.ts';
 import type { ShardMap } from '../placement/shard-map.ts';
 import { extentOf, type BlockReads, type Extent } from './block-reads.ts';
-import type { StandingRow, StoreReads } from './contract.ts';
+import { bytesOf, type ChangedRows, type StandingRow, type StoreReads } from './contract.ts';
 import type { Courier } from './courier.ts';
 import { redactedRow, type Erasures } from './erasures.ts';
 import type { Heads } from './heads.ts';
@@ -49,6 +49,11 @@ export interface LocalStoreReadsParts {
 }
 
 type RowRange = Parameters<StoreReads['rows']>[1];
+
+interface Change {
+  readonly target: number;
+  readonly changeSequence: number;
+}
 
 export class LocalStoreReads implements StoreReads {
   readonly #parts: LocalStoreReadsParts;
@@ -138,31 +143,50 @@ export class LocalStoreReads implements StoreReads {
 
   async changed(
     raw: Uint8Array,
-    range: { readonly above: number; readonly through: number; readonly limit: number },
-  ): Promise<readonly StandingRow[]> {
+    range: Parameters<StoreReads['changed']>[1],
+  ): Promise<ChangedRows> {
+    const { above, limit, bytesMax } = range;
     const extent = await this.#extent(raw);
-    if (extent === undefined || extent.overlayCount === 0) return [];
+    if (extent === undefined || extent.overlayCount === 0)
+      return { rows: [], through: above, isWhole: true };
+    const { changes, isWhole } = await this.#changes(extent, raw, range);
+    const rows: StandingRow[] = [];
+    let bytes = 0;
+    let reached = above;
+    for (const { target, changeSequence } of changes.slice(0, limit)) {
+      const standing = await this.#standing(extent, target, target);
+      bytes += standing.reduce((sum, row) => sum + bytesOf(row), 0);
+      if (rows.length > 0 && bytes > bytesMax) return { rows, through: reached, isWhole: false };
+      rows.push(...standing);
+      reached = changeSequence;
+    }
+    return { rows, through: reached, isWhole: isWhole && changes.length <= limit };
+  }
+
+  /** The change index above `above`, in order: `limit` of it or all there is. */
+  async #changes(
+    extent: Extent,
+    raw: Uint8Array,
+    range: { readonly above: number; readonly through: number; readonly limit: number },
+  ): Promise<{ readonly changes: readonly Change[]; readonly isWhole: boolean }> {
     const { above, through, limit } = range;
     const { overlays } = this.#of(raw);
     const pending = [...overlays.of(raw)].filter(
       ({ changeSequence, target }) => changeSequence > above && target <= through,
     );
     const newer = new Set(pending.map(({ target }) => target));
-    const changes: { target: number; changeSequence: number }[] = [...pending];
+    const changes: Change[] = [...pending];
+    let isWhole = false;
     // Asked for more than wanted: those that a pending change replaces, or that are above, fall out.
-    let cursor = above;
-    while (changes.length - pending.length < limit) {
+    for (let cursor = above; !isWhole && changes.length - pending.length < limit; ) {
       const stored = await this.#parts.reads.changes(extent.conversation, cursor, limit);
       for (const change of stored)
         if (change.target <= through && !newer.has(change.target)) changes.push(change);
-      if (stored.length < limit) break;
+      isWhole = stored.length < limit;
       cursor = stored.at(-1)?.changeSequence ?? cursor;
     }
     changes.sort((a, b) => a.changeSequence - b.changeSequence);
-    const rows: StandingRow[] = [];
-    for (const { target } of changes.slice(0, limit))
-      rows.push(...(await this.#standing(extent, target, target)));
-    return rows;
+    return { changes, isWhole };
   }
 
   async sequenceAt(raw: Uint8Array, timeMs: number): Promise<number> {

@@ -3,6 +3,8 @@ import { describe, it } from 'mocha';
 import type { ParleyError } from '../../core/errors.ts';
 import { encodeId, groupConversationRaw } from '../../core/ids.ts';
 import { FitsAnswerSchema, FitsQuerySchema } from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import { COMMAND_KIND } from '../../core/command.ts';
+import { encodeCommand } from '../../core/command-codec.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import { ANA, BO, createGroup, DIRECT, hello, removeMember } from '../runtime/testing/talk.ts';
 import { TestNode } from '../runtime/testing/test-node.ts';
@@ -25,11 +27,17 @@ function users(from: number, count: number): Uint8Array[] {
 /** What the store says to so many: undefined = they fit. */
 function askedOf(
   node: TestNode,
-  question: { raw: Uint8Array; caller: Uint8Array; creates: boolean; users: Uint8Array[] },
+  question: {
+    raw: Uint8Array;
+    caller: Uint8Array;
+    creates: boolean;
+    users: Uint8Array[];
+    ifVersion?: number;
+  },
 ): Promise<string | undefined> {
-  const { raw, caller, creates } = question;
+  const { raw, caller, creates, ifVersion = 0 } = question;
   const conversationId = encodeId('cnv', raw);
-  const request = { conversationId, users: Buffer.concat(question.users), creates };
+  const request = { conversationId, users: Buffer.concat(question.users), creates, ifVersion };
   return ask(node, caller, FITS, request).then(
     () => undefined,
     ({ reason }: ParleyError) => reason,
@@ -64,6 +72,27 @@ describe('whether users fit into a group', () => {
     const stranger = { ...add, caller: idOf(9_999), users: users(1_000, FULL) };
     assert.equal(await askedOf(node, stranger), 'CONVERSATION_UNKNOWN');
     assert.equal(await askedOf(node, { ...stranger, caller: left }), 'NOT_A_MEMBER');
+  });
+
+  it('is left to the log where it has another reason to refuse them, or none', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    gateway.command(createGroup(REQUEST, [BO, ...users(10, FULL - 2)]));
+    await node.time.settle();
+    const add = { raw: CREW, caller: ANA, creates: false, users: users(1_000, 60) };
+    assert.equal(await askedOf(node, add), 'GROUP_FULL');
+    assert.equal(await askedOf(node, { ...add, users: users(10, 60) }), undefined);
+    assert.equal(await askedOf(node, { ...add, ifVersion: 99 }), undefined);
+    assert.equal(await askedOf(node, { ...add, caller: BO }), undefined);
+    const close = {
+      kind: COMMAND_KIND.closeConversation,
+      timeMs: 0,
+      key: CREW,
+      caller: ANA,
+    } as const;
+    gateway.command(encodeCommand(close));
+    await node.time.settle();
+    assert.equal(await askedOf(node, add), undefined);
   });
 
   it('is left to the log where there is no group', async () => {

@@ -1,5 +1,6 @@
 /** Conversations.Get, .ListMembers and the views that lists and Resume are made of. */
 import { ParleyError } from '../../core/errors.ts';
+import { ROLE } from '../../core/facts.ts';
 import { encodeId, ID_BYTES, parseId } from '../../core/ids.ts';
 import { compareBytes, hex } from '../../core/bytes.ts';
 import type { Plain, Sparse } from '../../proto/codec.ts';
@@ -19,9 +20,9 @@ import type {
 } from '../../proto/gen/parley/client/v1/conversations_pb.ts';
 import type { Conversation, Member } from '../../proto/gen/parley/v1/types_pb.ts';
 import type { ConversationView } from '../conversation/contract.ts';
-import type { StandingRow, StoreReads } from '../runtime/contract.ts';
+import { bytesOf, type StandingRow, type StoreReads } from '../runtime/contract.ts';
 import { openReadable } from './access.ts';
-import { bytesOf, PAGE_BYTES_MAX, pageSize, standingBefore } from './message-reads.ts';
+import { PAGE_BYTES_MAX, pageSize, standingBefore } from './message-reads.ts';
 import { decodePageToken, encodePageToken } from './page-token.ts';
 import { nameOf, type Asked, type Read } from './asked.ts';
 import { conversationShape, renderMember, renderMessage } from './render.ts';
@@ -134,8 +135,9 @@ export async function membersById(
 }
 
 /**
- * Judged as it stands; the log judges again. A group that is there already is created again for
- * nothing, whoever it was to have; of those to be added only who is no member yet takes a place.
+ * Judged as it stands; the log judges again, and what it would refuse for another reason is left to
+ * it. A group that is there already is created again for nothing, whoever it was to have; of those to
+ * be added only who is no member yet takes a place.
  */
 export async function fits(asked: Asked, request: Plain<FitsQuery>): Promise<Read<FitsAnswer>> {
   const { reads } = asked;
@@ -149,13 +151,23 @@ export async function fits(asked: Asked, request: Plain<FitsQuery>): Promise<Rea
     const readable = await openReadable(asked, request.conversationId);
     if (readable === undefined) return { response: {}, index: 0 };
     const { view } = readable;
+    if (!mayAdd(view, asked.caller.user, request.ifVersion)) return { response: {}, index: 0 };
     const absent = users.filter((user) => view.membership(user) !== 'member');
-    // A direct has its two; the log says so.
-    count = view.kind === 'group' ? view.memberCount + absent.length : 0;
+    count = absent.length === 0 ? 0 : view.memberCount + absent.length;
   }
   if (count > membersMax)
     throw new ParleyError('GROUP_FULL', 'the group would have too many members', { membersMax });
   return { response: {}, index: 0 };
+}
+
+function mayAdd(view: ConversationView, user: Uint8Array, ifVersion: number): boolean {
+  const role = view.me(user)?.role;
+  const isOpen = view.kind === 'group' && !view.closed;
+  const isAllowed =
+    role === ROLE.owner ||
+    role === ROLE.admin ||
+    (role === ROLE.member && view.settings.addMembersToo);
+  return isOpen && isAllowed && (ifVersion === 0 || ifVersion === view.version);
 }
 
 /** Conversations as the caller sees them, in the order asked, with previews. */

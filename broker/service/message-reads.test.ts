@@ -41,22 +41,28 @@ const conversationId: string = encodeId('cnv', DIRECT);
 const LARGE = 60_000;
 const COUNT = 40;
 const EPOCH = 1_700_000_000;
+/** Of changed messages, each edited to be large. */
+const LAST_OF_PAGE: number = Math.floor(PAGE_BYTES_MAX / LARGE);
 const contents = codecOf(ContentSchema);
 const text = (bytes: number): { text: { body: string } } => ({ text: { body: 'x'.repeat(bytes) } });
 
 /** Ana writes messages of that size to Bo, and then makes each of them `edited` bytes large. */
-async function talk(bytes: number, edited = 0): Promise<TestNode> {
-  const node = await TestNode.started();
+async function talk(bytes: number, edited = 0, limits = {}): Promise<TestNode> {
+  const node = await TestNode.started({ limits });
   const gateway = node.gateway();
   const message = contents.encode({ message: text(bytes) });
   for (let n = 1; n <= COUNT; n++) gateway.command(hello(n, { body: message }));
   await node.time.settle();
   for (let n = 1; n <= COUNT && edited > 0; n++) {
-    const body = contents.encode({ edit: { target: { sequence: n }, message: text(edited) } });
-    gateway.command(hello(COUNT + n, { bodyKind: BODY_KIND.edit, target: n, body }));
+    gateway.command(editOf(n, COUNT + n, edited));
     await node.time.settle();
   }
   return node;
+}
+
+function editOf(target: number, clientSeq: number, bytes: number): Uint8Array {
+  const body = contents.encode({ edit: { target: { sequence: target }, message: text(bytes) } });
+  return hello(clientSeq, { bodyKind: BODY_KIND.edit, target, body });
 }
 
 const sequences = (page: Pick<Plain<ListMessagesResponse>, 'messages'>): number[] =>
@@ -137,5 +143,50 @@ describe('pages of large messages', () => {
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
     assert.deepEqual(changed, range(1, COUNT));
+  });
+
+  it('a sync loses no change to one that is made while its page is read', async () => {
+    // Every row is read from the disk.
+    const limits = { blockCacheBytesMax: 1000, hotTailBytesMax: 1000 };
+    for (let steps = 0; steps < 16; steps++) {
+      const node = await talk(10, LARGE, limits);
+      await node.flushed();
+      await node.restart();
+      const gateway = node.gateway();
+      const cursor = { epoch: EPOCH, sequence: COUNT };
+      const first = ask(node, BO, SYNC, { conversationId, cursor });
+      // Each look at the disk is let through by itself: the change comes between two of them.
+      let release = node.holdState();
+      for (let step = 0; step < 30; step++) {
+        if (step === steps) gateway.command(editOf(LAST_OF_PAGE, COUNT + COUNT + 1, LARGE));
+        await node.time.settle();
+        release();
+        release = node.holdState();
+      }
+      release();
+      const told = new Set<number>();
+      for (let page = await first; ; ) {
+        for (const { sequence } of page.changed) told.add(sequence);
+        if (page.nextPageToken === '') break;
+        const pageToken = page.nextPageToken;
+        page = await ask(node, BO, SYNC, { conversationId, cursor, pageToken });
+      }
+      assert.deepEqual(
+        [...told].sort((a, b) => a - b),
+        range(1, COUNT),
+        `after ${steps} looks`,
+      );
+    }
+  });
+
+  it('no more changed rows are read than a page holds, but one', async () => {
+    const node = await talk(10, LARGE);
+    const range = { above: COUNT, through: COUNT, limit: 256, bytesMax: 3 * LARGE };
+    const { rows, through, isWhole } = await node.until(node.store.reads.changed(DIRECT, range));
+    assert.deepEqual([rows.length, through, isWhole], [2, COUNT + 2, false]);
+    const rest = { ...range, above: through, bytesMax: COUNT * 2 * LARGE };
+    const others = await node.until(node.store.reads.changed(DIRECT, rest));
+    assert.deepEqual([others.rows.length, others.through], [COUNT - 2, 2 * COUNT]);
+    assert.ok(others.isWhole);
   });
 });

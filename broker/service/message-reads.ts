@@ -15,7 +15,7 @@ import {
   type Sample,
 } from '../../proto/gen/parley/client/v1/messages_pb.ts';
 import type { Receipt } from '../../proto/gen/parley/v1/types_pb.ts';
-import type { StandingRow, StoreReads } from '../runtime/contract.ts';
+import { bytesOf, type StandingRow, type StoreReads } from '../runtime/contract.ts';
 import { openReadable, type Readable } from './access.ts';
 import type { Asked, Read } from './asked.ts';
 import { encodeMessages } from './message-writer.ts';
@@ -192,11 +192,6 @@ class PageRows {
     this.isCut = this.rows.length > 0 && this.#bytes > this.#want.bytesMax;
     if (!this.isCut) this.rows.push(row);
   }
-}
-
-/** What it weighs in a page: content as logged, and content that has come in its place. */
-export function bytesOf({ row, overlay }: StandingRow): number {
-  return row.length + overlay.length;
 }
 
 /** Evenly spaced (sequence, time) pairs over the readable range, for a client's scroll rail. */

@@ -19,12 +19,10 @@ import type {
 } from '../../proto/gen/parley/client/v1/sync_pb.ts';
 import type { Receipt, ReceiptCounts } from '../../proto/gen/parley/v1/types_pb.ts';
 import type { ConversationView } from '../conversation/contract.ts';
-import { decodeOverlay } from '../conversation/overlay.ts';
 import type { StandingRow } from '../runtime/contract.ts';
 import { openReadable, type Readable } from './access.ts';
 import { memberIds, renderMembers } from './conversation-reads.ts';
 import {
-  bytesOf,
   cursorSequence,
   PAGE_BYTES_MAX,
   pageSize,
@@ -52,29 +50,20 @@ export async function syncConversation(
     above: page.above,
     through: after,
     limit: CHANGED_PAGE,
+    bytesMax: PAGE_BYTES_MAX,
   });
-  const changed = found.slice(0, countWithin(found, PAGE_BYTES_MAX));
-  const isWhole = changed.length === found.length && found.length < CHANGED_PAGE;
-  const standing = changed.filter(
+  const standing = found.rows.filter(
     (row) => row.sequence >= readable.first && standsInTimeline(new RowView(row.row)),
   );
-  const lastChange = isWhole ? 0 : changeOf(changed.at(-1));
   const shared = {
     changed: standing.map((row) => renderMessage(readable.raw, row)),
-    nextPageToken: lastChange === 0 ? '' : encodePageToken(question, place(lastChange)),
+    nextPageToken: found.isWhole ? '' : encodePageToken(question, place(found.through)),
   };
   if (!page.first) return { response: shared, index: readable.index };
   return {
     response: { ...shared, ...(await firstPage(asked, readable, after, request.limit)) },
     index: readable.index,
   };
-}
-
-/** How many of the first of them weigh so much together; at least one. */
-function countWithin(rows: readonly StandingRow[], bytesMax: number): number {
-  let bytes = 0;
-  const tooMuch = rows.findIndex((row) => (bytes += bytesOf(row)) > bytesMax);
-  return tooMuch < 0 ? rows.length : Math.max(1, tooMuch);
 }
 
 const PLACE_BYTES = 8;
@@ -91,12 +80,6 @@ function changePage(
 
 function place(lastChange: number): Uint8Array {
   return new ByteWriter(PLACE_BYTES).u53(lastChange).finish();
-}
-
-function changeOf(standing: StandingRow | undefined): number {
-  return standing === undefined || standing.overlay.length === 0
-    ? 0
-    : decodeOverlay(standing.overlay).changeSequence;
 }
 
 /** All but `changed`: the newest messages, the hole before them, the conversation, receipts. */

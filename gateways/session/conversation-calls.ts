@@ -53,7 +53,7 @@ export function* createGroup(
   );
   const settings = parseSettings(request.settings);
   const key = groupConversationRaw(caller.user, requestId);
-  yield* mustFit(key, members, caller, true);
+  yield* mustFit(key, members, caller, { creates: true, ifVersion: 0 });
   yield* mustExist(members);
   const name = request.name;
   const commit = yield* command(
@@ -123,13 +123,14 @@ export function* addMembers(
   const users = parseUsers(request.userIds, 'userIds');
   if (users.length === 0) throw badField('userIds', 'is empty');
   const role = ROLE[oneOf(request.role, ROLES, 'role')];
-  yield* mustFit(address.conversation, users, caller, false);
+  const ifVersion = versionOf(request.ifMatch);
+  yield* mustFit(address.conversation, users, caller, { creates: false, ifVersion });
   yield* mustExist(users);
   const commit = yield* command(
     encodeCommand({
       kind: COMMAND_KIND.addMembers,
       ...header(address.conversation, caller),
-      ifVersion: versionOf(request.ifMatch),
+      ifVersion,
       users,
       role,
     }),
@@ -237,11 +238,11 @@ function* mustFit(
   key: Uint8Array,
   users: readonly Uint8Array[],
   caller: Caller,
-  creates: boolean,
+  call: { readonly creates: boolean; readonly ifVersion: number },
 ): Routine<void> {
   if (users.length <= MEMBERS_UNJUDGED_MAX) return;
   const conversationId = encodeId('cnv', key);
-  const request = { conversationId, users: joinIds(users), creates };
+  const request = { conversationId, users: joinIds(users), ...call };
   yield* query<Plain<FitsAnswer>>({ method: 'Link.Fits', key, caller, request });
 }
 
