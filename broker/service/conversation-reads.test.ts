@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import type { ParleyError } from '../../core/errors.ts';
-import { encodeId, groupConversationRaw } from '../../core/ids.ts';
-import { FitsAnswerSchema, FitsQuerySchema } from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import { directConversationRaw, encodeId, groupConversationRaw } from '../../core/ids.ts';
+import { codecOf } from '../../proto/codec.ts';
+import {
+  FitsAnswerSchema,
+  FitsQuerySchema,
+  ViewsAnswerSchema,
+  ViewsQuerySchema,
+} from '../../proto/gen/parley/broker/v1/link_pb.ts';
+import { ContentSchema } from '../../proto/gen/parley/v1/content_pb.ts';
 import { COMMAND_KIND } from '../../core/command.ts';
 import { encodeCommand } from '../../core/command-codec.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import { ANA, BO, createGroup, DIRECT, hello, removeMember } from '../runtime/testing/talk.ts';
 import { TestNode } from '../runtime/testing/test-node.ts';
+import { PAGE_BYTES_MAX } from './message-reads.ts';
 import { ask } from './testing/ask.ts';
 
 /** Members of a group at most, in a TestNode. */
@@ -18,6 +26,11 @@ const FITS = {
   method: 'Link.Fits',
   request: FitsQuerySchema,
   response: FitsAnswerSchema,
+} as const;
+const VIEWS = {
+  method: 'Link.Views',
+  request: ViewsQuerySchema,
+  response: ViewsAnswerSchema,
 } as const;
 
 function users(from: number, count: number): Uint8Array[] {
@@ -101,5 +114,31 @@ describe('whether users fit into a group', () => {
     await node.time.settle();
     const add = { raw: DIRECT, caller: ANA, creates: false, users: users(10, 3) };
     assert.equal(await askedOf(node, add), undefined);
+  });
+});
+
+describe('views of conversations', () => {
+  it('are as many as make a page, and say how many', async () => {
+    const node = await TestNode.started();
+    const gateway = node.gateway();
+    const body = codecOf(ContentSchema).encode({ message: { text: { body: 'x'.repeat(60_000) } } });
+    const peers = users(100, 20);
+    const raws = peers.map((peer) => directConversationRaw(ANA, peer));
+    for (const [i, peer] of peers.entries())
+      gateway.command(hello(1, { to: raws[i] ?? DIRECT, peer, outbox: idOf(i + 1, 7), body }));
+    await node.time.settle();
+    const seen: string[] = [];
+    for (let at = 0; at < raws.length; ) {
+      const request = { conversations: Buffer.concat(raws.slice(at)), messages: 0, messagesOf: 0 };
+      const { conversations, answered } = await ask(node, ANA, VIEWS, request);
+      assert.equal(conversations.length, answered);
+      assert.ok(answered > 0 && answered * 60_000 <= PAGE_BYTES_MAX);
+      seen.push(...conversations.map(({ conversationId }) => conversationId));
+      at += answered;
+    }
+    assert.deepEqual(
+      seen,
+      raws.map((raw) => encodeId('cnv', raw)),
+    );
   });
 });

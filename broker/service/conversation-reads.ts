@@ -28,6 +28,8 @@ import { nameOf, type Asked, type Read } from './asked.ts';
 import { conversationShape, renderMember, renderMessage } from './render.ts';
 
 const VIEWS_MAX = 200;
+/** Last messages read at once: what is too large for the page was read in vain. */
+const LAST_AT_ONCE = 64;
 
 export async function getConversation(
   asked: Asked,
@@ -170,10 +172,14 @@ function mayAdd(view: ConversationView, user: Uint8Array, ifVersion: number): bo
   return isOpen && isAllowed && (ifVersion === 0 || ifVersion === view.version);
 }
 
-/** Conversations as the caller sees them, in the order asked, with previews. */
+/**
+ * Conversations as the caller sees them, in the order asked, with previews: as many as make a page, of
+ * which at least one.
+ */
 export async function views(asked: Asked, request: Plain<ViewsQuery>): Promise<Read<ViewsAnswer>> {
-  const raws = splitIds(request.conversations).slice(0, VIEWS_MAX);
-  const last = await newestMessages(asked, raws);
+  const wanted = splitIds(request.conversations).slice(0, VIEWS_MAX);
+  const last = await newestMessages(asked, wanted);
+  const raws = wanted.slice(0, last.length);
   const recent =
     request.messages > 0
       ? await recentMessages(asked, raws.slice(0, request.messagesOf), request.messages)
@@ -185,11 +191,16 @@ export async function views(asked: Asked, request: Plain<ViewsQuery>): Promise<R
       conversations[i] = conversationShape(view, asked.caller.user, last[i]);
   });
   return {
-    response: { conversations: conversations.filter((item) => item !== undefined), recent },
+    response: {
+      conversations: conversations.filter((item) => item !== undefined),
+      recent,
+      answered: raws.length,
+    },
     index: 0,
   };
 }
 
+/** Of the first of them, until a page is full. */
 async function newestMessages(
   asked: Asked,
   raws: readonly Uint8Array[],
@@ -201,11 +212,20 @@ async function newestMessages(
     if (view !== undefined && me !== undefined)
       wanted[i] = { sequence: view.lastMessageSequence, first: Math.max(me.historyFrom, 1) };
   });
-  return Promise.all(
-    raws.map((raw, i) =>
-      newestMessage(reads, raw, wanted[i]?.sequence ?? 0, wanted[i]?.first ?? 1),
-    ),
-  );
+  const last: (StandingRow | undefined)[] = [];
+  let bytes = 0;
+  for (let at = 0; at < raws.length; at += LAST_AT_ONCE) {
+    const some = raws.slice(at, at + LAST_AT_ONCE).map((raw, i) => {
+      const { sequence, first } = wanted[at + i] ?? { sequence: 0, first: 1 };
+      return newestMessage(reads, raw, sequence, first);
+    });
+    for (const row of await Promise.all(some)) {
+      bytes += row === undefined ? 0 : bytesOf(row);
+      if (last.length > 0 && bytes > PAGE_BYTES_MAX) return last;
+      last.push(row);
+    }
+  }
+  return last;
 }
 
 async function recentMessages(

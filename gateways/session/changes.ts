@@ -86,21 +86,23 @@ export function* changesSince(
   };
 }
 
-/** Conversations as the caller sees them; those he sees no more are left out. */
+/** Conversations as the caller sees them, the first `answered`; those he sees no more are left out. */
 export function* viewsOf(
   caller: Caller,
   conversations: readonly Pick<ChangedConversation, 'conversation'>[],
   messages: { readonly each: number; readonly of: number },
 ): Routine<Views> {
-  if (conversations.length === 0) return { conversations: [], recent: [] };
+  if (conversations.length === 0) return { conversations: [], recent: [], answered: 0 };
   const raw = new Uint8Array(conversations.length * 16);
   for (const [i, entry] of conversations.entries()) raw.set(entry.conversation, i * 16);
-  return yield* query<Views>({
+  const views = yield* query<Views>({
     method: 'Link.Views',
     key: caller.user,
     caller,
     request: { conversations: raw, messages: messages.each, messagesOf: messages.of },
   });
+  // A store of the build before covers them all, and does not say so.
+  return { ...views, answered: views.answered > 0 ? views.answered : conversations.length };
 }
 
 /**
@@ -109,12 +111,15 @@ export function* viewsOf(
  */
 export function* stillLeft(caller: Caller, left: readonly Uint8Array[]): Routine<string[]> {
   const gone: string[] = [];
-  for (let at = 0; at < left.length; at += VIEWS_MAX) {
-    const asked = left.slice(at, at + VIEWS_MAX);
-    const entries = asked.map((conversation) => ({ conversation }));
-    const { conversations } = yield* viewsOf(caller, entries, { each: 0, of: 0 });
+  for (let at = 0; at < left.length; ) {
+    const entries = left.slice(at, at + VIEWS_MAX).map((conversation) => ({ conversation }));
+    const { conversations, answered } = yield* viewsOf(caller, entries, { each: 0, of: 0 });
     const open = new Set(conversations.map(({ conversationId }) => conversationId));
-    for (const raw of asked) if (!open.has(encodeId('cnv', raw))) gone.push(encodeId('cnv', raw));
+    for (const { conversation } of entries.slice(0, answered)) {
+      const id = encodeId('cnv', conversation);
+      if (!open.has(id)) gone.push(id);
+    }
+    at += answered;
   }
   return gone;
 }

@@ -62,12 +62,13 @@ export function* listConversations(
     after === undefined
       ? changes.changed
       : changes.changed.filter((entry) => newestFirst(entry, after) > 0);
-  const shown = rest.slice(0, pageSizeOf(request.pageSize));
+  const asked = rest.slice(0, pageSizeOf(request.pageSize));
   const recentOf = after === undefined && request.messages > 0 ? RECENT_CONVERSATIONS : 0;
-  const views = yield* viewsOf(caller, shown, {
+  const views = yield* viewsOf(caller, asked, {
     each: Math.min(request.messages, MESSAGES_MAX),
     of: recentOf,
   });
+  const shown = asked.slice(0, views.answered);
   const removed = after === undefined ? yield* stillLeft(caller, changes.left) : [];
   const isLast = shown.length === rest.length;
   const last = shown.at(-1);

@@ -297,6 +297,54 @@ describe('session: resume', () => {
     assert.ok(listed?.is === 'result');
     assert.deepEqual((listed.response as { removed: string[] }).removed, [goneId]);
   });
+  it('goes on where an answer ended that covers fewer conversations than were asked for', () => {
+    const others = [newRawId(31), newRawId(32), newRawId(33)];
+    const ids = others.map((raw) => encodeId('cnv', raw));
+    const left = Buffer.concat(others);
+    const script = new ScriptedSession();
+    script.live({ resume: { syncToken: script.resumeToken() } });
+    script.running[0]?.answer(directory([], { left }));
+    script.running[0]?.answer({ conversations: [], recent: [], answered: 2 });
+    const [ask] = script.running[0]?.asks ?? [];
+    assert.ok(ask?.ask === 'query' && ask.method === 'Link.Views');
+    assert.deepEqual(
+      Buffer.from((ask.request as { conversations: Uint8Array }).conversations),
+      Buffer.from(others[2] ?? []),
+    );
+    script.running[0]?.answer({ conversations: [{ conversationId: ids[2] }], recent: [] });
+    const { conversations } = script.frames.find((frame) => 'conversations' in frame) ?? {};
+    assert.deepEqual((conversations as { removed?: string[] }).removed, ids.slice(0, 2));
+  });
+  it('a listing’s page ends with the last conversation that was answered', () => {
+    const script = new ScriptedSession().live();
+    const own = Array.from({ length: 3 }, (_, i) => {
+      const raw = newRawId(41 + i);
+      raw[15] = CONVERSATION[15] ?? 0;
+      return raw;
+    });
+    const list = (pageToken: string): Uint8Array => {
+      script.ask({ call: { method: 'Sync.ListConversations', request: { pageToken } } });
+      script.running[0]?.answer(directory(own));
+      const times = { askedAtIndex: 40, changeTimeMs: [9, 8, 7] };
+      const all = { shard, changed: Buffer.concat(own), ...times };
+      script.running[0]?.answer({ shards: [all] });
+      const [ask] = script.running[0]?.asks ?? [];
+      assert.ok(ask?.ask === 'query' && ask.method === 'Link.Views');
+      return (ask.request as { conversations: Uint8Array }).conversations;
+    };
+    const page = (): { nextPageToken: string; syncToken: string } => {
+      const listed = script.effects.findLast((effect) => effect.is === 'result');
+      assert.ok(listed?.is === 'result');
+      return listed.response as { nextPageToken: string; syncToken: string };
+    };
+    assert.equal(list('').length, 3 * 16);
+    script.running[0]?.answer({ conversations: [], recent: [], answered: 1 });
+    assert.equal(page().syncToken, '');
+    const rest = list(page().nextPageToken);
+    assert.deepEqual(Buffer.from(rest), Buffer.concat(own.slice(1)));
+    script.running[0]?.answer({ conversations: [], recent: [], answered: 2 });
+    assert.deepEqual([page().nextPageToken, page().syncToken === ''], ['', false]);
+  });
   it('a join that a courier brought late is told by the check, whatever passed by since', () => {
     const script = new ScriptedSession({ pingIntervalMs: 1e9 }, callerOf(newRawId(1), 1e9));
     script.live({ resume: { syncToken: script.resumeToken() } });

@@ -119,11 +119,12 @@ function* pushViews(
   caller: Caller,
   changed: readonly ChangedConversation[],
 ): Routine<void> {
-  for (let at = 0; at < changed.length; at += CONVERSATIONS_PER_FRAME) {
+  for (let at = 0; at < changed.length; ) {
     if (at > 0) yield* room();
     const page = changed.slice(at, at + CONVERSATIONS_PER_FRAME);
     const views = yield* viewsOf(caller, page, { each: 0, of: 0 });
     sink.push({ conversations: { items: views.conversations } });
+    at += views.answered;
   }
 }
 
