@@ -3,7 +3,7 @@
  * what comes, performs what the session asks for, and batches what goes.
  */
 import { ParleyError, toParleyError } from '../core/errors.ts';
-import { FRAME_BYTES_MAX } from './session/limits.ts';
+import { FRAME_BYTES_MAX, READ_BYTES_PER_SECOND_MIN, ROOM_WAIT_MS } from './session/limits.ts';
 import type { Session } from './session/session.ts';
 import type { Effect } from './session/session-contract.ts';
 import type { Socket, SocketEvents } from './websocket/socket.ts';
@@ -48,7 +48,9 @@ export class Connection implements SocketEvents, Wakeable {
   #results: Buffer[] | undefined;
   #isOver = false;
   #isPerforming = false;
-  #waitingForRoom: (() => void)[] = [];
+  #waitingForRoom: ((outcome: ParleyError | undefined) => void)[] = [];
+  /** When the first of those who wait for room has waited too long. */
+  #roomDueMs = Infinity;
   wheelSlot = 0;
 
   constructor(session: Session, socket: Socket, host: ConnectionHost) {
@@ -59,6 +61,11 @@ export class Connection implements SocketEvents, Wakeable {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** When it wants to be looked at next, by `session.tick` and `drained`. */
+  get wakeAtMs(): number {
+    return Math.min(this.session.wakeAtMs, this.#roomDueMs);
   }
 
   // ---- from the socket
@@ -130,19 +137,37 @@ export class Connection implements SocketEvents, Wakeable {
     this.perform();
   }
 
-  /** Calls back once the socket has taken most of what went before, or is over; in order. */
-  room(go: () => void): void {
+  /**
+   * Calls back once the socket has taken most of what went before, in order; with CANCELED when the
+   * connection is over. So many may wait as the session lets pages be under way, and a resume or a check.
+   */
+  room(go: (outcome: ParleyError | undefined) => void): void {
     this.perform();
+    if (this.#isOver) return go(canceled());
     this.#waitingForRoom.push(go);
     this.#giveRoom();
   }
 
   /** One after the other: each may fill the socket for those behind it. */
   #giveRoom(): void {
-    while (this.#waitingForRoom.length > 0) {
-      if (!this.#isOver && this.#isFull()) return;
-      this.#waitingForRoom.shift()?.();
+    while (this.#waitingForRoom.length > 0 && !this.#isFull()) {
+      this.#roomDueMs = Infinity;
+      this.#waitingForRoom.shift()?.(undefined);
     }
+    if (this.#waitingForRoom.length > 0) this.#limitWait();
+  }
+
+  /**
+   * Who pings and does not read would keep what waits for ever. The time grows with what is to be read
+   * first: a slow reader of large pages, sent away too soon, would begin anew and again be sent away.
+   */
+  #limitWait(): void {
+    const nowMs = this.#host.nowMs();
+    if (this.#roomDueMs === Infinity) {
+      const readingMs = (this.#bufferedBytes() * 1000) / READ_BYTES_PER_SECOND_MIN;
+      this.#roomDueMs = nowMs + ROOM_WAIT_MS + readingMs;
+    } else if (nowMs >= this.#roomDueMs) this.session.close('SLOW_CONSUMER');
+    this.perform();
   }
 
   /** Also what is due counts; the socket gets that, so that it says when it has taken it. */
@@ -221,10 +246,14 @@ export class Connection implements SocketEvents, Wakeable {
     this.#batch = undefined;
     this.#results = undefined;
     this.#host.gone(this, reason);
-    this.#giveRoom();
+    for (const go of this.#waitingForRoom.splice(0)) go(canceled());
   }
 
   #bufferedBytes(): number {
     return this.socket.bufferedBytes + (this.#batch?.size ?? 0);
   }
+}
+
+function canceled(): ParleyError {
+  return new ParleyError('CANCELED', 'the connection is over');
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, it } from 'mocha';
+import { ParleyError } from '../core/errors.ts';
 import { encodeId } from '../core/ids.ts';
 import { codecOf } from '../proto/codec.ts';
 import { ClientFrameSchema } from '../proto/gen/parley/client/v1/session_pb.ts';
@@ -61,6 +62,16 @@ async function connect(person: Person, format: Format = 'json'): Promise<MemoryS
   socket.tell({ id: 1, hello: { token: person.token } });
   await until(() => socket.batches.length > 0);
   return socket;
+}
+
+/** A call for a page of messages that is larger than these tests let a socket hold. */
+async function history(person: Person): Promise<object> {
+  const writer = await connect(person);
+  const to = `direct:${running.identity.person('peer').userId}`;
+  for (let i = 0; i < 3; i++) writer.tell(sendTo(to, 'x'.repeat(8000), 5 + i));
+  await until(() => writer.batches.join('').includes('"id":7,"commit"'));
+  writer.events.closed();
+  return { call: { method: 'Messages.List', request: { conversationId: to } } };
 }
 
 function sendTo(to: string, body: string, id = 5): object {
@@ -131,6 +142,16 @@ describe('gateway', () => {
       socket.events.drained();
     }
     assert.ok(rounds > 3 && rounds < 50, String(rounds));
+    const outcomes: unknown[] = [];
+    const { runner } = running.gateway;
+    const run = runner.run.bind(runner);
+    runner.run = (routine, done, context) => {
+      const told = (outcome: unknown): void => {
+        outcomes.push(outcome);
+        done(outcome);
+      };
+      run(routine, told, context);
+    };
     const stalled = new MemorySocket('json');
     stalled.isStalled = true;
     stalled.events = running.gateway.accept(stalled, undefined);
@@ -142,7 +163,9 @@ describe('gateway', () => {
     assert.equal(running.gateway.runner.runningCount, 0, 'he takes a place from others');
     assert.equal(running.gateway.connectionCount, 2);
     stalled.events.closed();
-    await until(() => running.gateway.runner.runningCount === 0);
+    const [outcome] = outcomes;
+    assert.ok(outcome instanceof ParleyError, 'it reads on for nobody');
+    assert.deepEqual([outcome.reason, runner.runningCount], ['CANCELED', 0]);
   });
 
   it('a route begins with the first connection of a user and ends with the last (R056)', async () => {
@@ -287,6 +310,68 @@ describe('gateway', () => {
       assert.ok(runner.runningCount <= 33);
     }
     assert.deepEqual([ended, runner.runningCount], [101, 0]);
+  });
+
+  it('devices that stop reading hold back no other device of their user', async () => {
+    running = runGateway({ socketBufferSoftBytes: 4000 });
+    const ann = running.identity.person('ann');
+    const list = await history(ann);
+    // Each keeps as many pages waiting as it may: more together than one user has calls under way.
+    for (let device = 0; device < 5; device++) {
+      const stalled = await connect(running.identity.deviceOf(ann.user));
+      stalled.isStalled = true;
+      for (let id = 10; id < 40; id++) stalled.tell({ id, ...list });
+    }
+    await until(() => running.gateway.runner.runningCount === 0);
+    const other = await connect(running.identity.deviceOf(ann.user));
+    const told = other.batches.length;
+    for (let id = 10; id < 50; id++) other.tell({ id, ...list });
+    await until(() => running.gateway.runner.runningCount === 0);
+    other.events.drained();
+    await until(() => other.batches.slice(told).join('').includes('"id":49,"result"'));
+  });
+
+  it('a device that stops reading while pages wait for it is ended, pings or not; a slow one is not', async () => {
+    let aheadMs = 0;
+    const monotonicMs = (): number => performance.now() + aheadMs;
+    const clock = { nowMs: () => Date.now(), monotonicMs };
+    const soft = 32 * 1024;
+    running = runGateway({ socketBufferSoftBytes: soft, pingTimeoutMs: 600_000 }, clock);
+    const { gateway, identity } = running;
+    const ann = identity.person('ann');
+    const list = await history(ann);
+    const begun: unknown[] = [];
+    const run = gateway.runner.run.bind(gateway.runner);
+    gateway.runner.run = (routine, done, context) => {
+      begun.push(routine);
+      run(routine, done, context);
+    };
+    const [slow, stalled] = [await connect(ann), await connect(identity.deviceOf(ann.user))];
+    for (const socket of [slow, stalled]) {
+      socket.isStalled = true;
+      for (let id = 10; id < 40; id++) socket.tell({ id, ...list });
+    }
+    await until(() => begun.length > 16 && gateway.runner.runningCount === 0);
+    const passing = async (ms: number): Promise<void> => {
+      aheadMs += ms;
+      // The wheel turns each 100 ms.
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      stalled.tell({ ping: {} });
+    };
+    await passing(29_000);
+    slow.bufferedBytes = soft / 2;
+    slow.events.drained();
+    await passing(100);
+    assert.equal(stalled.code, 0);
+    const begunBefore = begun.length;
+    await passing(1000 + (1000 * stalled.bufferedBytes) / (32 * 1024));
+    assert.deepEqual([stalled.code, slow.code, gateway.connectionCount], [4002, 0, 1]);
+    await until(() => gateway.runner.runningCount === 0);
+    assert.equal(begun.length, begunBefore, 'pages are read for nobody');
+    slow.isStalled = false;
+    slow.bufferedBytes = 0;
+    slow.events.drained();
+    await until(() => slow.batches.join('').includes('"id":39,"result"'));
   });
 
   it('a message whose id is a trap ends its own connection alone (case 21)', async () => {

@@ -223,7 +223,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   }
 
   wake(connection: Connection): void {
-    this.#wheel.schedule(connection, connection.session.wakeAtMs);
+    this.#wheel.schedule(connection, connection.wakeAtMs);
   }
 
   failed(error: ParleyError): void {

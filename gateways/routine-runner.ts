@@ -46,14 +46,17 @@ export interface RunContext {
   readonly caller: string;
   /** The routine waits for answers: what it has pushed until then can go out. */
   readonly stepped?: () => void;
-  /** Calls back when most of what it has pushed has left; at once where nothing is pushed. */
-  readonly room?: (go: () => void) => void;
+  /**
+   * Calls back when most of what it has pushed has left, or with an error when there is nobody any
+   * more to push it to; at once where nothing is pushed.
+   */
+  readonly room?: (go: Outcome) => void;
 }
 
 const NO_CONTEXT: RunContext = { address: '', caller: '' };
 
 const RUNNING_MAX = 2048;
-/** Of one user: a page is in memory as often as it is being read, and while its reader is slow. */
+/** Of one user: a page is in memory as often as it is being read. */
 export const RUNNING_PER_CALLER_MAX = 32;
 const WAITING_PER_CALLER_MAX = 512;
 const WAITING_MAX = 131_072;
@@ -101,12 +104,12 @@ export class RoutineRunner {
     else lane.running++;
   }
 
-  /** The next that waited for this caller, if any. */
+  /** The next that waited for this caller, if it may begin. */
   #leave(caller: string): Started | undefined {
     const lane = this.#lanes.get(caller);
     if (lane === undefined) return undefined;
     lane.running--;
-    const next = lane.waiting.shift();
+    const next = lane.running < RUNNING_PER_CALLER_MAX ? lane.waiting.shift() : undefined;
     if (next === undefined && lane.running === 0) this.#lanes.delete(caller);
     return next;
   }
@@ -135,9 +138,14 @@ export class RoutineRunner {
     this.#running--;
     const following = this.#leave(started.context.caller);
     started.done(outcome);
-    if (following !== undefined) this.run(following.routine, following.done, following.context);
-    const next = this.#waiting.shift();
+    this.#refill(following);
+  }
+
+  /** A place is free: for who has waited longest for any, then for the caller's own next. */
+  #refill(following: Started | undefined): void {
+    const next = this.#running < RUNNING_MAX ? this.#waiting.shift() : undefined;
     if (next !== undefined) this.#begin(next);
+    if (following !== undefined) this.run(following.routine, following.done, following.context);
   }
 
   #failure(error: unknown): ParleyError {
@@ -165,7 +173,8 @@ export class RoutineRunner {
       this.#ask(ask, started.context, (outcome) => settle(i, outcome));
   }
 
-  #ask(ask: Ask, { address, room }: RunContext, done: Outcome): void {
+  #ask(ask: Ask, context: RunContext, done: Outcome): void {
+    const { address } = context;
     const { link, users, identity } = this.#options;
     switch (ask.ask) {
       case 'query':
@@ -173,7 +182,7 @@ export class RoutineRunner {
       case 'command':
         return link.command(ask.bytes, done);
       case 'room':
-        return room === undefined ? done(undefined) : this.#waitForRoom(room, done);
+        return this.#waitForRoom(context, done);
       case 'unknown-users':
         return users.unknown(ask.users, done);
       case 'identity': {
@@ -189,14 +198,19 @@ export class RoutineRunner {
     }
   }
 
-  /** Who waits for his client's network takes no place from those who wait for the store. */
-  #waitForRoom(room: (go: () => void) => void, done: Outcome): void {
+  /**
+   * Who waits for a client's network takes no place from those who wait for the store, and none from
+   * the same user's other devices. Afterwards it has its place at once, above the bounds if need be:
+   * a page is let go then, and of what goes on, a resume or a check, a connection has one.
+   */
+  #waitForRoom({ room, caller }: RunContext, done: Outcome): void {
+    if (room === undefined) return done(undefined);
     this.#running--;
-    const next = this.#waiting.shift();
-    if (next !== undefined) this.#begin(next);
-    room(() => {
+    this.#refill(this.#leave(caller));
+    room((outcome) => {
       this.#running++;
-      done(undefined);
+      this.#enter(caller);
+      done(outcome);
     });
   }
 

@@ -77,6 +77,15 @@ export function dispatch(
   }
 }
 
+/**
+ * Many pages may be asked for at once: each goes out when the client has taken most of those before.
+ * These alone, whose messages say themselves what they are newer than: a state that is held back
+ * would come behind pushes that know better.
+ */
+export function isPage(method: MethodName): boolean {
+  return method === 'Messages.List' || method === 'Messages.ListRows';
+}
+
 /** A commit as the contract shows it. */
 export function commitResponse(
   commit: Commit,
@@ -104,10 +113,7 @@ function* read(
   try {
     const asked = { ...request, conversationId };
     const response = yield* passOn({ method, key, caller, request: asked });
-    // Many may be asked for at once: each goes out when the client has taken most of those before.
-    // Of these alone, whose messages say themselves what they are newer than: a state that is held
-    // back would come behind pushes that know better.
-    if (method === 'Messages.List' || method === 'Messages.ListRows') yield* room();
+    if (isPage(method)) yield* room();
     return { response, replayed: false };
   } catch (error) {
     const isUncreated = error instanceof ParleyError && error.reason === 'CONVERSATION_UNKNOWN';

@@ -34,6 +34,15 @@ export const EARLY_FRAMES_MAX = 64;
 /** Conversations with a gap to announce; more become one gap over all. */
 export const GAPS_MAX = 1000;
 
+/**
+ * Pages of messages and rows that a connection has under way, up to 512 KiB each: read, or read and
+ * waiting for the client to take those before. Together they hold what a socket may.
+ */
+export const PAGES_UNDER_WAY_MAX = 8;
+/** What waits for the client to read has this long, and the time that what is before it takes at this rate. */
+export const ROOM_WAIT_MS = 30_000;
+export const READ_BYTES_PER_SECOND_MIN: number = 32 * 1024;
+
 export const TYPING_INTERVAL_MS = 3000;
 export const TYPING_LAPSE_MS = 6000;
 export const MARK_INTERVAL_MS = 200;

@@ -112,6 +112,25 @@ describe('session: sends', () => {
       assert.equal(Buffer.from(command.body).toString(), reason);
     }
   });
+  it('eight pages are under way at a time, for each waits in memory for the client; later ones begin in turn', () => {
+    const script = new ScriptedSession().live();
+    const call = { call: { method: 'Messages.List', request: { conversationId: ID } } };
+    for (let i = 0; i < 11; i++) script.ask(call);
+    assert.equal(script.running.length, 8);
+    script.running[0]?.refuse(new ParleyError('OVERLOADED', 'too much'));
+    assert.equal(script.running.length, 8);
+    for (let left = 10; left > 0; left--) {
+      const answered: number = script.running.length;
+      script.running[0]?.answer(new Uint8Array(0));
+      assert.equal(script.running.at(-1)?.asks[0]?.ask, 'room');
+      script.running.unshift(...script.running.splice(-1));
+      script.running[0]?.answer(undefined);
+      assert.equal(script.running.length, left > 8 ? answered : answered - 1);
+    }
+    assert.equal(script.running.length, 0);
+    assert.equal(script.ask({ call: { ...call.call, method: 'Messages.ListRows' } }), undefined);
+    assert.equal(script.running.length, 1);
+  });
   it('without an id, a send or call is refused; after the end no answer is written', () => {
     const script = new ScriptedSession().live();
     script.frame(send(1));

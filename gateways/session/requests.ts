@@ -4,8 +4,8 @@
  */
 import { EMPTY, hex, sameBytes } from '../../core/bytes.ts';
 import { ParleyError } from '../../core/errors.ts';
-import { isIdentityMethod, methodOf, PUBLIC_METHODS } from './method-names.ts';
-import { dispatch, dispatchPublic, parseReport, type CallOutcome } from './dispatcher.ts';
+import { isIdentityMethod, methodOf, PUBLIC_METHODS, type MethodName } from './method-names.ts';
+import { dispatch, dispatchPublic, isPage, parseReport, type CallOutcome } from './dispatcher.ts';
 import { errorFrame } from './frames-out.ts';
 import * as bounds from './limits.ts';
 import { markCommand, MarkMerger } from './marks.ts';
@@ -44,6 +44,9 @@ export class Requests {
   readonly #isOpen: () => boolean;
   readonly #listed: (position: Position) => void;
   #unanswered = 0;
+  #pagesUnderWay = 0;
+  /** Pages that were asked for and wait for earlier ones to be answered; unanswered, so as few as these. */
+  #laterPages: (() => void)[] | undefined;
   readonly #lanes = new Map<string, Lane>();
   #marks: MarkMerger | undefined;
   #markRate: bounds.TokenBucket | undefined;
@@ -96,18 +99,21 @@ export class Requests {
         ? dispatchPublic(method, request as object)
         : dispatch(method, request, caller, this.#world);
     this.#unanswered++;
-    this.#emit({
-      is: 'run',
-      routine,
-      done: (outcome) => {
-        this.#unanswered--;
-        if (!this.#isOpen()) return;
-        if (outcome instanceof ParleyError) return this.#refuse(id, outcome);
-        const { response, position } = outcome as CallOutcome;
-        this.#emit({ is: 'result', id, method, response });
-        if (position !== undefined) this.#listed(position);
-      },
-    });
+    const isOfPages = isPage(method);
+    const begin = (): void =>
+      this.#emit({
+        is: 'run',
+        routine,
+        done: (outcome) => {
+          this.#unanswered--;
+          if (!this.#isOpen()) return;
+          if (outcome instanceof ParleyError) this.#refuse(id, outcome);
+          else this.#answer(id, method, outcome as CallOutcome);
+          if (isOfPages) this.#endPage();
+        },
+      });
+    if (isOfPages) this.#beginPage(begin);
+    else begin();
   }
 
   report(id: number, report: ReceiptFrame, nowMs: number): void {
@@ -202,6 +208,26 @@ export class Requests {
         else this.#emit({ is: 'commit', id, conversation, conversationId, commit: outcome });
       },
     });
+  }
+
+  #answer(id: number, method: MethodName, { response, position }: CallOutcome): void {
+    this.#emit({ is: 'result', id, method, response });
+    if (position !== undefined) this.#listed(position);
+  }
+
+  #beginPage(begin: () => void): void {
+    if (this.#pagesUnderWay >= bounds.PAGES_UNDER_WAY_MAX) {
+      (this.#laterPages ??= []).push(begin);
+      return;
+    }
+    this.#pagesUnderWay++;
+    begin();
+  }
+
+  #endPage(): void {
+    this.#pagesUnderWay--;
+    const next = this.#laterPages?.shift();
+    if (next !== undefined) this.#beginPage(next);
   }
 
   #refuse(id: number, error: ParleyError): void {

@@ -17,7 +17,7 @@ export type Ask =
       readonly raw: boolean;
     }
   | { readonly ask: 'command'; readonly bytes: Uint8Array }
-  /** Answered when most of what was pushed has left for the client. */
+  /** Answered when most of what was pushed has left for the client; refused when he is gone. */
   | { readonly ask: 'room' }
   | { readonly ask: 'unknown-users'; readonly users: readonly Uint8Array[] }
   | {

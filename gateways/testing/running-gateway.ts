@@ -1,4 +1,5 @@
 /** For tests: a gateway with a tiny broker and tiny accounts behind it. */
+import type { Clock } from '../../core/clock.ts';
 import { SILENT } from '../../core/observe.ts';
 import { ClientAddresses } from '../client-addresses.ts';
 import { Gateway } from '../gateway.ts';
@@ -20,7 +21,10 @@ export interface RunningGateway {
 
 export const ALLOWED_ORIGIN = 'https://app.example.org';
 
-export function runGateway(limits: Partial<SessionLimits> = {}): RunningGateway {
+export function runGateway(
+  limits: Partial<SessionLimits> = {},
+  clock: Clock = REAL_CLOCK,
+): RunningGateway {
   const broker = new TinyBroker();
   const identity = new TinyIdentity();
   const origins = new Origins({ allowed: [ALLOWED_ORIGIN], httpPort: () => 8080 });
@@ -28,7 +32,7 @@ export function runGateway(limits: Partial<SessionLimits> = {}): RunningGateway 
     connectStore: () => broker.connect(),
     identity,
     verifier: identity,
-    clock: REAL_CLOCK,
+    clock,
     timers: REAL_TIMERS,
     random: REAL_RANDOM,
     log: SILENT,
