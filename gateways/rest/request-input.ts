@@ -111,8 +111,18 @@ export function idempotencyKeyOf(request: IncomingMessage): string {
   return encodeUuid(raw);
 }
 
-/** The etag inside If-Match or If-None-Match; '' = no such header. */
-export function etagOf(request: IncomingMessage, name: 'if-match' | 'if-none-match'): string {
+/**
+ * Adds what If-Match says. A method whose request has no such field refuses it as unknown: ignored, it
+ * would not hold back what it was to hold back. An empty field means any, so an empty etag stays in
+ * its quotes: nothing has it.
+ */
+export function withCondition(fields: Fields, request: IncomingMessage): Fields {
+  if (request.headers['if-match'] === undefined) return fields;
+  return { ...fields, ifMatch: etagIn(request, 'if-match') || '""' };
+}
+
+/** The etag inside If-Match or If-None-Match; '' = none. */
+export function etagIn(request: IncomingMessage, name: 'if-match' | 'if-none-match'): string {
   return headerOf(request, name).replace(/^W\//, '').replaceAll('"', '');
 }
 

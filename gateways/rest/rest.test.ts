@@ -239,6 +239,46 @@ describe('REST', () => {
     assert.equal(await rows(), before + writes.length);
   });
 
+  it('an If-Match that cannot be judged is refused, never ignored (case 56)', async () => {
+    const [ann, bo] = (await people(2)) as [Person, Person];
+    const { token } = ann;
+    const id = await direct(ann, bo, 'hi');
+    const message = `/v1/conversations/${id}/messages/1`;
+    const headers = { 'if-match': '"999"' };
+    for (const [line, body] of [
+      [`PATCH ${message}`, { message: { text: { body: 'ho' } } }],
+      [`DELETE ${message}`, undefined],
+      [`DELETE /v1/devices/${ann.deviceId}`, undefined],
+      [`PATCH /v1/conversations/${id}/me`, { archived: true }],
+      ['DELETE /v1/auth/sessions/current', undefined],
+      ['POST /send-message', { receiver_id: bo.userId, content: 'ho' }],
+      ['GET /v1/users/me', undefined],
+    ] as const) {
+      const refused = await house.ask(line, { token, headers, body });
+      assert.deepEqual([refused.status, refused.json['reason']], [400, 'UNKNOWN_FIELD'], line);
+      assert.deepEqual(refused.json['metadata'], { path: 'ifMatch' });
+    }
+    assert.equal([...house.running.broker.conversations.values()][0]?.rows.length, 1);
+  });
+
+  it('an empty etag in If-Match is nobody’s, not anybody’s (case 56)', async () => {
+    const [ann] = (await people(1)) as [Person];
+    const { token } = ann;
+    const group = { requestId: randomUUID(), name: 'Crew' };
+    const made = await house.ask('POST /v1/conversations', { token, body: group });
+    const path = `/v1/conversations/${String(made.json['conversationId'])}`;
+    for (const [line, body] of [
+      [`PATCH ${path}`, { name: 'Deck' }],
+      [`DELETE ${path}`, undefined],
+      ['PATCH /v1/users/me', { displayName: 'Ann' }],
+    ] as const)
+      for (const etag of ['""', 'W/""', '']) {
+        const stale = await house.ask(line, { token, headers: { 'if-match': etag }, body });
+        assert.deepEqual([stale.status, stale.json['reason']], [412, 'VERSION_CONFLICT'], line);
+      }
+    assert.equal((await house.ask(`GET ${path}`, ann)).json['etag'], made.json['etag']);
+  });
+
   it('pages of conversations neither repeat nor leave out; their tokens are bound to caller and arguments', async () => {
     const [ann] = (await people(1)) as [Person];
     const { identity } = house.running;

@@ -20,7 +20,7 @@ import { errorAnswer, writeAnswer, type Answer } from './answer.ts';
 import { Calls, type CallerContext, type CallResult } from './calls.ts';
 import { rateHeaders, RequestRate } from './rate.ts';
 import * as input from './request-input.ts';
-import { CONDITIONAL, RouteTable, type RouteMatch } from './routes.ts';
+import { RouteTable, type RouteMatch } from './routes.ts';
 import { SeedNames, type SeedRoute } from './seed-names.ts';
 import type { StaticFiles } from './static-files.ts';
 
@@ -148,9 +148,7 @@ export class Rest implements Metered {
     const key = input.idempotencyKeyOf(request);
     if (key !== '' && method === 'Messages.Send') fields = keyed(fields, 'clientMessageId', key);
     if (key !== '' && method === 'Conversations.Create') fields = keyed(fields, 'requestId', key);
-    const ifMatch = input.etagOf(request, 'if-match');
-    if (ifMatch !== '' && CONDITIONAL.has(method)) fields = { ...fields, ifMatch };
-    const result = await this.#calls.call(method, fields, context);
+    const result = await this.#calls.call(method, input.withCondition(fields, request), context);
     if (method === 'Messages.List' && match.path['sequence'] !== undefined)
       needMessage(result, Number(match.path['sequence']));
     return this.#answer(exchange, match, result);
@@ -163,7 +161,7 @@ export class Rest implements Metered {
     const etag = result.json['etag'];
     if (typeof etag === 'string') {
       headers['etag'] = `"${etag}"`;
-      const isKnown = input.etagOf(exchange.request, 'if-none-match') === etag;
+      const isKnown = input.etagIn(exchange.request, 'if-none-match') === etag;
       // Never for conversations: their etag leaves out what changes most.
       if (isKnown && route.verb === 'GET' && route.method === 'Users.Get')
         return { status: 304, headers };
@@ -177,7 +175,7 @@ export class Rest implements Metered {
     const isRead = request.method === 'GET';
     const fields = isRead ? input.readQuery(url.searchParams) : await input.readBody(request);
     const key = input.idempotencyKeyOf(request);
-    return seed.answer(fields, { ...context, key });
+    return seed.answer(input.withCondition(fields, request), { ...context, key });
   }
 
   async #caller(request: IncomingMessage): Promise<Caller> {

@@ -30,18 +30,6 @@ const PATCHED: Partial<Record<MethodName, string>> = {
   'Conversations.Update': 'conversation',
   'Conversations.SetMyState': 'me',
 };
-/** Writes that If-Match may hold back; of members: by the conversation's etag, they have none. */
-export const CONDITIONAL: ReadonlySet<MethodName> = new Set<MethodName>([
-  'Users.UpdateMe',
-  'Devices.Update',
-  'Conversations.Update',
-  'Conversations.Close',
-  'Conversations.AddMembers',
-  'Conversations.UpdateMember',
-  'Conversations.RemoveMember',
-  // It has no etag to compare: a condition on it is refused, not ignored.
-  'Conversations.SetMyState',
-]);
 const OF_THE_REQUEST: ReadonlySet<string> = new Set([
   'conversationId',
   'deviceId',
