@@ -192,9 +192,7 @@ export class Connection implements SocketEvents, Wakeable {
   #reader(nowMs: number): FrameReader {
     const { session } = this;
     return {
-      get isOver(): boolean {
-        return session.isClosed;
-      },
+      isOver: () => session.isClosed,
       frame: (frame) => {
         session.frame(frame, nowMs);
         this.perform();

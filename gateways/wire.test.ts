@@ -7,9 +7,7 @@ import { readMessage, type Format } from './wire.ts';
 function read(format: Format, data: Buffer, enough: number = Infinity): string[] {
   const told: string[] = [];
   readMessage(format, data, {
-    get isOver(): boolean {
-      return told.length >= enough;
-    },
+    isOver: () => told.length >= enough,
     frame: (frame) => void told.push(`frame ${frame.id}`),
     unreadable: (error: ParleyError, id: number) => void told.push(`${error.reason} ${id}`),
   });

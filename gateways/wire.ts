@@ -18,7 +18,7 @@ export type Format = 'json' | 'proto';
 
 export interface FrameReader {
   /** Nothing more is wanted: the rest of a message costs nothing. */
-  readonly isOver: boolean;
+  isOver(): boolean;
   frame(frame: ClientFrame): void;
   /** `id` is 0 when not even that could be read. */
   unreadable(error: ParleyError, id: number): void;
@@ -85,7 +85,7 @@ function readJson(data: Buffer, reader: FrameReader): void {
   }
   const frames: readonly unknown[] = Array.isArray(value) ? value : [value];
   for (const frame of frames) {
-    if (reader.isOver) return;
+    if (reader.isOver()) return;
     try {
       reader.frame(clientFrames.fromJson(frame));
     } catch (error) {
@@ -96,7 +96,7 @@ function readJson(data: Buffer, reader: FrameReader): void {
 
 function readProto(data: Buffer, reader: FrameReader): void {
   let at = 0;
-  while (at < data.length && !reader.isOver) {
+  while (at < data.length && !reader.isOver()) {
     const { value: length, next } = readVarint(data, at);
     if (next === 0 || next + length > data.length)
       return reader.unreadable(malformed('the message is not a row of delimited frames'), 0);
