@@ -74,3 +74,8 @@ export function isRefusedForGood(error: unknown): boolean {
 export function reasonOf(error: unknown): Reason {
   return error instanceof ClientError ? error.reason : 'INVARIANT';
 }
+
+/** How long the server asked to wait; 0 = it did not say. */
+export function retryAfterMsOf(error: unknown): number {
+  return error instanceof ClientError ? error.retryAfterMs : 0;
+}

@@ -11,9 +11,10 @@ import type {
   Message,
   SyncConversationAnswer,
 } from './contract.ts';
-import { ClientError, reasonOf } from './errors.ts';
+import { ClientError, reasonOf, retryAfterMsOf } from './errors.ts';
 import type { HostPort } from './host.ts';
 import { MessageBatch } from './message-batch.ts';
+import { readPages } from './read-pages.ts';
 import type { SavedStore } from './saved-store.ts';
 import { type CacheTable, type StorePut, under } from './stores/store-port.ts';
 import {
@@ -30,7 +31,8 @@ const BATCH_MAX = 64;
 /** Pushes waiting to be applied; beyond it the connection is dropped and resumed (S14). */
 export const QUEUE_MAX = 4_096;
 const SYNCS_AT_ONCE = 6;
-const PAGES_MAX = 400;
+/** Pages read and not stored yet; beyond it the next are asked for when these are. */
+const PAGES_WAITING_MAX = 8;
 const SYNC_RETRY_MS = 2_000;
 /** A resource ahead of its rows: they are usually right behind it. */
 const GRACE_MS = 150;
@@ -69,7 +71,8 @@ export class Sync {
   /** Absent from the whole list; only their own log says whether one is still a member. */
   readonly #absent = new Set<ConversationId>();
   readonly #timers = new Set<() => void>();
-  readonly #late = new Set<ConversationId>();
+  /** Owed in a while; what is kept takes that back. */
+  readonly #late = new Map<ConversationId, () => void>();
   #isListing = false;
   #isCaughtUp = false;
   #isStopped = false;
@@ -134,7 +137,7 @@ export class Sync {
 
   /** Asks for a conversation's changes now, for instance because somebody looks at it. */
   want(conversationId: ConversationId): void {
-    this.#late.delete(conversationId);
+    this.#notLate(conversationId);
     this.#owed.add(conversationId);
     this.#pumpSyncs();
   }
@@ -270,20 +273,32 @@ export class Sync {
   }
 
   #later(ms: number, id: ConversationId): void {
-    // Before `caughtUp` the missing rows are on their way, and it looks at every debt itself.
-    if (!this.#isCaughtUp || this.#late.has(id) || this.#owed.has(id)) return;
-    this.#late.add(id);
-    this.#after(ms, () => {
-      if (this.#late.delete(id)) this.want(id);
-    });
+    // Before `caughtUp` the missing rows are on their way, and it looks at every debt itself; so does
+    // a sync that runs, at its end.
+    if (!this.#isCaughtUp || this.#busy.has(id)) return;
+    if (this.#late.has(id) || this.#owed.has(id)) return;
+    this.#late.set(
+      id,
+      this.#after(ms, () => this.want(id)),
+    );
   }
 
-  #after(ms: number, fn: () => void): void {
-    const cancel = this.#host.after(ms, () => {
+  #notLate(id: ConversationId): void {
+    this.#late.get(id)?.();
+    this.#late.delete(id);
+  }
+
+  #after(ms: number, fn: () => void): () => void {
+    const stop = this.#host.after(ms, () => {
       this.#timers.delete(cancel);
       fn();
     });
+    const cancel = (): void => {
+      this.#timers.delete(cancel);
+      stop();
+    };
     this.#timers.add(cancel);
+    return cancel;
   }
 
   #pumpSyncs(): void {
@@ -293,14 +308,21 @@ export class Sync {
       if (this.#busy.has(id)) continue;
       this.#owed.delete(id);
       if (this.machine.logs.get(id)?.owesSync !== true) continue;
+      this.#notLate(id);
       this.#busy.add(id);
       this.syncOne(id)
+        .then(() => GRACE_MS)
         .catch((error: unknown) => this.#syncFailed(id, error))
-        .finally(() => {
-          this.#busy.delete(id);
-          this.#pumpSyncs();
-        });
+        .then((againMs) => this.#syncEnded(id, againMs))
+        .catch(() => undefined);
     }
+  }
+
+  /** Rows may have come above what it read; or it failed, and all of it is owed again. */
+  #syncEnded(id: ConversationId, againMs: number): void {
+    this.#busy.delete(id);
+    if (this.machine.logs.get(id)?.owesSync === true) this.#later(againMs, id);
+    this.#pumpSyncs();
   }
 
   /** Reads all pages; the cursor moves with the last. */
@@ -309,9 +331,8 @@ export class Sync {
     if (log === undefined) return;
     const asked = log.cursor;
     const cursor = { epoch: log.epoch, sequence: asked };
-    let pageToken = '';
     let first: SyncConversationAnswer | undefined;
-    for (let page = 0; page < PAGES_MAX; page++) {
+    await readPages(async (pageToken) => {
       const answer = await this.#hooks.call<SyncConversationAnswer>('Sync.SyncConversation', {
         conversationId,
         limit: 50,
@@ -320,10 +341,15 @@ export class Sync {
       });
       first ??= answer;
       this.push({ is: 'synced', conversationId, answer: { ...endsOf(first), ...answer }, asked });
-      pageToken = answer.nextPageToken ?? '';
-      if (pageToken === '') break;
-    }
+      await this.#taken();
+      return answer.nextPageToken ?? '';
+    });
     await this.settled();
+  }
+
+  /** Storage may be slower than the network: its pages do not pile up. */
+  async #taken(): Promise<void> {
+    if (this.#queue.length >= PAGES_WAITING_MAX) await this.settled();
   }
 
   /** When everything pushed so far is applied and stored. */
@@ -331,14 +357,17 @@ export class Sync {
     while (this.#isRunning) await this.#running;
   }
 
-  #syncFailed(conversationId: ConversationId, error: unknown): void {
+  /** Answers after how long it is asked for again, if it is still owed then. */
+  #syncFailed(conversationId: ConversationId, error: unknown): number {
     const reason = reasonOf(error);
     if (reason === 'CURSOR_TRUNCATED' || reason === 'BAD_CURSOR') {
       const first = Number(error instanceof ClientError ? (error.metadata['first'] ?? 0) : 0);
       this.push({ is: 'truncated', conversationId, first });
     } else if (reason === 'NOT_A_MEMBER' || reason === 'CONVERSATION_UNKNOWN')
       this.push({ is: 'gone', conversationId });
-    else if (this.#hooks.isReady()) this.#later(SYNC_RETRY_MS, conversationId);
+    // Also what was asked for while it ran: it would fail as soon as this did.
+    this.#owed.delete(conversationId);
+    return Math.max(SYNC_RETRY_MS, retryAfterMsOf(error));
   }
 
   /** The whole list: at first, and when the token is too old to tell what changed. */
@@ -353,11 +382,11 @@ export class Sync {
         this.machine.isListOwed &&
         generation === this.#generation
       );
-    } catch {
+    } catch (error) {
       if (generation !== this.#generation) return;
       this.#isListing = false;
       if (this.#hooks.isReady())
-        this.#after(SYNC_RETRY_MS, () => {
+        this.#after(Math.max(SYNC_RETRY_MS, retryAfterMsOf(error)), () => {
           this.#list().catch(() => undefined);
         });
       return;
@@ -371,17 +400,17 @@ export class Sync {
 
   async #listOnce(generation: number): Promise<void> {
     const round = this.machine.listRound;
-    let pageToken = '';
-    for (let page = 0; page < PAGES_MAX && generation === this.#generation; page++) {
+    await readPages(async (pageToken) => {
+      // The next connection has a list of its own.
+      if (generation !== this.#generation) return '';
       const answer = await this.#hooks.call<ListConversationsAnswer>('Sync.ListConversations', {
         // The first page is the first screen.
-        pageSize: page === 0 ? 30 : 200,
-        ...(pageToken === '' ? {} : { pageToken }),
+        ...(pageToken === '' ? { pageSize: 30 } : { pageSize: 200, pageToken }),
       });
       this.push({ is: 'listed', answer, round });
-      pageToken = answer.nextPageToken ?? '';
-      if (pageToken === '') break;
-    }
+      await this.#taken();
+      return answer.nextPageToken ?? '';
+    });
     await this.settled();
   }
 
