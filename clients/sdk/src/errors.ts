@@ -49,6 +49,12 @@ export function mayStillSucceed(reason: Reason): boolean {
   return REASONS[reason].retry !== 'fix' && !FINAL.has(reason);
 }
 
+/** W, R and unknown outcomes: the same again. A: once there is a credential, with the connection. */
+export function isForLater(reason: Reason): boolean {
+  const { retry } = REASONS[reason];
+  return retry === 'wait' || retry === 'backoff' || retry === 'sign_in';
+}
+
 /** A reason this version does not know is met as its code's class allows: later, the same again. */
 export function knownReason(reason: string | undefined): Reason {
   return reason !== undefined && Object.hasOwn(REASONS, reason) ? (reason as Reason) : 'INVARIANT';

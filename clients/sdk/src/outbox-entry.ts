@@ -2,6 +2,7 @@
 import type { Content, Key, SendState } from './client-interface.ts';
 import type { Body, ConversationId, Sequence } from './contract.ts';
 import type { Reason } from './reasons.ts';
+import type { OwnTable, StorePut } from './stores/store-port.ts';
 
 /** A message by its place, or (own ones still under way) by its key. */
 export type RowRef = { readonly sequence: Sequence } | { readonly key: Key };
@@ -80,6 +81,20 @@ export function resolved(entry: OutboxEntry, key: Key, sequence: Sequence): Outb
     return { ...kept, action: { ...action, target: place(action.target) } };
   if (action.replyTo === undefined) return kept;
   return { ...kept, action: { ...action, replyTo: place(action.replyTo) } };
+}
+
+/** Without what its first transmission gave it: it goes as a new one. */
+export function unnumbered(entry: OutboxEntry): OutboxEntry {
+  const { number: _number, body: _body, isTransmitted: _isTransmitted, ...rest } = entry;
+  return rest;
+}
+
+export function kept(entry: OutboxEntry): StorePut<OwnTable> {
+  return { table: 'outbox', key: [entry.ordinal], value: entry };
+}
+
+export function removal(entry: OutboxEntry): StorePut<OwnTable> {
+  return { table: 'outbox', key: [entry.ordinal] };
 }
 
 /** What goes over the wire. Call only when nothing is waited for. */

@@ -13,6 +13,7 @@ import {
   type SendNumber,
   waitsFor,
 } from './outbox-entry.ts';
+import type { OwnTable, StorePut } from './stores/store-port.ts';
 
 export const LANE_IN_FLIGHT_MAX = 16;
 
@@ -26,6 +27,10 @@ export interface Held {
   tries: number;
 }
 
+export function isCancellable({ step, entry }: Held): boolean {
+  return step === 'numbering' || entry.isTransmitted !== true;
+}
+
 export class OutboxLane {
   readonly conversationId: ConversationId;
   /** In the order of writing. */
@@ -37,6 +42,8 @@ export class OutboxLane {
   /** A refused number showed that this database is older than what it sent: sync decides. */
   needsRecovery = false;
   isRecovering = false;
+  /** How often it could not be compared on this connection. */
+  recoveryTries = 0;
   /** An offline-made group that the server does not have yet. */
   isHeld = false;
   /** Monotonic; the server or backoff asked to wait. */
@@ -48,6 +55,11 @@ export class OutboxLane {
     this.conversationId = lane.conversationId;
     this.lane = lane;
     this.#accepted.set(lane.outboxId, lane.lastAccepted);
+  }
+
+  /** What is stored of it. */
+  put(): StorePut<OwnTable> {
+    return { table: 'lanes', key: [this.conversationId], value: this.lane };
   }
 
   get inFlightCount(): number {
@@ -79,6 +91,12 @@ export class OutboxLane {
     if (this.lane.outboxId === outboxId) return;
     this.lane = { conversationId: this.conversationId, outboxId, next: 1, lastAccepted: 0 };
     this.#accepted.set(outboxId, 0);
+  }
+
+  recoveryIsOver(): void {
+    this.needsRecovery = false;
+    this.isRecovering = false;
+    this.recoveryTries = 0;
   }
 
   /** Entries to transmit now, numbered: new numbers are taken here. `room` bounds how many. */

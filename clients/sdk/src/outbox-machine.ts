@@ -5,9 +5,18 @@
  */
 import type { Key, SendState } from './client-interface.ts';
 import type { Commit, ConversationId, Sequence, WireError } from './contract.ts';
-import { knownReason, mayStillSucceed } from './errors.ts';
-import { type Lane, type OutboxEntry, resolved, stateOf, waitsFor } from './outbox-entry.ts';
-import { type Held, OutboxLane } from './outbox-lane.ts';
+import { isForLater, knownReason, mayStillSucceed } from './errors.ts';
+import {
+  kept,
+  type Lane,
+  type OutboxEntry,
+  removal,
+  resolved,
+  stateOf,
+  unnumbered,
+  waitsFor,
+} from './outbox-entry.ts';
+import { type Held, isCancellable, OutboxLane } from './outbox-lane.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
@@ -58,6 +67,12 @@ export type OutboxEvent =
     }
   /** The server shows this user nothing of it any more, so nothing can be compared. */
   | { readonly is: 'hidden'; readonly conversationId: ConversationId }
+  /** It could not be compared now; the server may have asked to wait. */
+  | {
+      readonly is: 'unrecovered';
+      readonly conversationId: ConversationId;
+      readonly retryAfterMs: number;
+    }
   | { readonly is: 'tick' };
 
 export interface SettledSend {
@@ -80,7 +95,7 @@ export type OutboxEffect =
   | { readonly is: 'settled'; readonly settled: SettledSend }
   | { readonly is: 'failed'; readonly entry: OutboxEntry; readonly reason: Reason }
   | { readonly is: 'cancelled'; readonly entry: OutboxEntry }
-  /** A restored database: sync the conversation, report what is there, then `recovered`. */
+  /** A restored database: sync the conversation, report what is there, then how that ended. */
   | { readonly is: 'recover'; readonly conversationId: ConversationId };
 
 /** What the machine is told about the moment of an event. */
@@ -190,6 +205,8 @@ export class OutboxMachine {
         return this.#recovered(event);
       case 'hidden':
         return this.#hidden(event.conversationId);
+      case 'unrecovered':
+        return this.#unrecovered(event, moment);
       case 'tick':
         return this.#tick(moment);
     }
@@ -240,7 +257,10 @@ export class OutboxMachine {
   #live(isLive: boolean): 'all' | undefined {
     this.#isLive = isLive;
     if (isLive) {
-      for (const lane of this.#lanes.values()) lane.notBeforeMs = 0;
+      for (const lane of this.#lanes.values()) {
+        lane.notBeforeMs = 0;
+        lane.recoveryTries = 0;
+      }
       return 'all';
     }
     // What was in flight has an unknown outcome now: the same goes again, oldest first.
@@ -285,7 +305,7 @@ export class OutboxMachine {
 
   /** The lane as it is by now: later sends may have taken numbers since. */
   #cached(entry: OutboxEntry): undefined {
-    const puts = [removal(entry), laneOf(this.#lane(entry.conversationId))];
+    const puts = [removal(entry), this.#lane(entry.conversationId).put()];
     this.#effects.push({ is: 'store', puts, numbered: [] });
   }
 
@@ -320,9 +340,8 @@ export class OutboxMachine {
     lane: OutboxLane,
     o: { event: { readonly error: WireError }; reason: Reason; moment: Moment },
   ): void {
-    const backoffMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** held.tries);
     const asksToWait = REASONS[o.reason].retry === 'wait';
-    const waitMs = asksToWait ? WAIT_DEFAULT_MS : (0.5 + o.moment.chance / 2) * backoffMs;
+    const waitMs = asksToWait ? WAIT_DEFAULT_MS : backoffMs(held.tries, o.moment);
     held.tries += 1;
     lane.notBeforeMs = o.moment.monotonicMs + Math.max(o.event.error.retryAfterMs ?? 0, waitMs);
     lane.isSettling = true;
@@ -366,8 +385,9 @@ export class OutboxMachine {
     return lane;
   }
 
-  #recovered(event: Extract<OutboxEvent, { is: 'recovered' }>): OutboxLane {
+  #recovered(event: Extract<OutboxEvent, { is: 'recovered' }>): OutboxLane | undefined {
     const lane = this.#lane(event.conversationId);
+    if (!lane.isRecovering) return undefined;
     const former = this.#outboxId;
     const refused = lane.held.filter((each) => each.entry.number !== undefined);
     // The first conversation to meet it renews the outbox; others only leave the former one.
@@ -377,30 +397,39 @@ export class OutboxMachine {
     }
     const puts: StorePut<OwnTable>[] = [
       { table: 'meta', key: ['outbox'], value: { outboxId: this.#outboxId } },
-      laneOf(lane),
+      lane.put(),
     ];
     for (const each of refused) {
       each.entry = unnumbered(each.entry);
       puts.push(kept(each.entry));
     }
-    lane.needsRecovery = false;
-    lane.isRecovering = false;
+    lane.recoveryIsOver();
     this.#effects.push({ is: 'store', puts, numbered: [] });
     return lane;
   }
 
   /** Numbers are kept: what stands on the server settles by key when a later retry may look again. */
-  #hidden(conversationId: ConversationId): OutboxLane {
+  #hidden(conversationId: ConversationId): OutboxLane | undefined {
     // Nobody can say whether they were accepted before.
     const reason = 'COMMIT_UNKNOWN';
     const lane = this.#lane(conversationId);
-    lane.needsRecovery = false;
-    lane.isRecovering = false;
+    if (!lane.isRecovering) return undefined;
+    lane.recoveryIsOver();
     for (const held of lane.held) {
       if (held.entry.number === undefined || held.entry.failed !== undefined) continue;
       this.#failAs(held, { ...held.entry, failed: { reason, retryable: true } }, reason);
     }
     return lane;
+  }
+
+  #unrecovered(event: Extract<OutboxEvent, { is: 'unrecovered' }>, moment: Moment): undefined {
+    const lane = this.#lane(event.conversationId);
+    // Else the connection went, and the next one asks again without waiting.
+    if (!lane.isRecovering) return;
+    lane.isRecovering = false;
+    const waitMs = Math.max(event.retryAfterMs, backoffMs(lane.recoveryTries, moment));
+    lane.recoveryTries += 1;
+    lane.notBeforeMs = moment.monotonicMs + waitMs;
   }
 
   #tick(moment: Moment): 'all' {
@@ -420,6 +449,7 @@ export class OutboxMachine {
   #pump(lane: OutboxLane, moment: Moment): void {
     if (lane.needsRecovery) {
       if (lane.inFlightCount > 0 || lane.isRecovering || !this.#isLive) return;
+      if (moment.monotonicMs < lane.notBeforeMs) return;
       lane.isRecovering = true;
       this.#effects.push({ is: 'recover', conversationId: lane.conversationId });
       return;
@@ -431,7 +461,7 @@ export class OutboxMachine {
     if (picked.length === 0) return;
     this.#effects.push({
       is: 'store',
-      puts: [...picked.map((each) => kept(each.entry)), laneOf(lane)],
+      puts: [...picked.map((each) => kept(each.entry)), lane.put()],
       numbered: picked.map((each) => each.entry.key),
     });
   }
@@ -462,29 +492,7 @@ export class OutboxMachine {
   }
 }
 
-/** W, R and unknown outcomes: the same again. A: once there is a credential, with the connection. */
-function isForLater(reason: Reason): boolean {
-  const retry = REASONS[reason].retry;
-  return retry === 'wait' || retry === 'backoff' || retry === 'sign_in';
-}
-
-function isCancellable(held: Held): boolean {
-  return held.step === 'numbering' || held.entry.isTransmitted !== true;
-}
-
-function unnumbered(entry: OutboxEntry): OutboxEntry {
-  const { number: _number, body: _body, isTransmitted: _isTransmitted, ...rest } = entry;
-  return rest;
-}
-
-function kept(entry: OutboxEntry): StorePut<OwnTable> {
-  return { table: 'outbox', key: [entry.ordinal], value: entry };
-}
-
-function removal(entry: OutboxEntry): StorePut<OwnTable> {
-  return { table: 'outbox', key: [entry.ordinal] };
-}
-
-function laneOf(lane: OutboxLane): StorePut<OwnTable> {
-  return { table: 'lanes', key: [lane.conversationId], value: lane.lane };
+/** Longer each time, up to a bound, and spread. */
+function backoffMs(tries: number, { chance }: Moment): number {
+  return (0.5 + chance / 2) * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** tries);
 }

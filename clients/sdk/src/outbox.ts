@@ -4,7 +4,7 @@
  */
 import type { Accepted, Key, MessageRef, SendState } from './client-interface.ts';
 import type { Body, Commit, ConversationId, Message, ServerFrame } from './contract.ts';
-import { ClientError, reasonOf } from './errors.ts';
+import { ClientError, isRefusedForGood, reasonOf, retryAfterMsOf } from './errors.ts';
 import type { HostPort } from './host.ts';
 import { newUuid } from './ids.ts';
 import { bodyOf, type Lane, type OutboxEntry, waitsFor } from './outbox-entry.ts';
@@ -16,7 +16,7 @@ import {
   OutboxMachine,
   type SettledSend,
 } from './outbox-machine.ts';
-import { REASONS, type Reason } from './reasons.ts';
+import type { Reason } from './reasons.ts';
 import type { SavedStore } from './saved-store.ts';
 import { Cell, isShallowEqual } from './store.ts';
 import { type OwnTable, type StorePut, under } from './stores/store-port.ts';
@@ -61,6 +61,8 @@ export class Outbox {
   /** Until it is loaded, and once it is over: what is stored is not known then, or not its own. */
   #isStopped = true;
   readonly #writes = new Set<Promise<void>>();
+  /** Being compared with what the server has. */
+  readonly #recovering = new Set<ConversationId>();
 
   /** `former`: of the life before. What is still to be sent keeps the refs that senders hold. */
   constructor(o: {
@@ -258,19 +260,27 @@ export class Outbox {
   }
 
   #recover(conversationId: ConversationId): void {
+    // One that began on an earlier connection goes on over this one, or fails and is asked for again.
+    if (this.#recovering.has(conversationId)) return;
+    this.#recovering.add(conversationId);
+    const ended = (event: OutboxEvent): void => {
+      this.#recovering.delete(conversationId);
+      this.#step(event);
+    };
     const keys = this.machine.entriesOf(conversationId).map((entry) => entry.key);
     this.#hooks.recover(conversationId, keys).then(
       () =>
-        this.#step({
+        ended({
           is: 'recovered',
           conversationId,
           freshOutboxId: newUuid((count) => this.#host.randomBytes(count)),
         }),
-      (error: unknown) => {
-        // Else the connection went: it is asked for again on the next.
-        if (REASONS[reasonOf(error)].retry === 'never')
-          this.#step({ is: 'hidden', conversationId });
-      },
+      (error: unknown) =>
+        ended(
+          isRefusedForGood(error)
+            ? { is: 'hidden', conversationId }
+            : { is: 'unrecovered', conversationId, retryAfterMs: retryAfterMsOf(error) },
+        ),
     );
   }
 
