@@ -6,16 +6,23 @@ import type { Quote } from './client-interface.ts';
 import type { ConversationId, Message, Sequence } from './contract.ts';
 import type { Core } from './core.ts';
 import { isRefusedForGood } from './errors.ts';
+import { changeOf } from './message-merge.ts';
 import { quoteOf } from './timeline-rows.ts';
 
 const KEPT_MAX = 400;
+
+interface Held {
+  readonly quote: Quote;
+  /** The change that it is as of; 0 = bare. */
+  readonly change: Sequence;
+}
 
 export class Quotes {
   readonly #core: Core;
   readonly #id: ConversationId;
   /** One was read. */
   readonly #changed: () => void;
-  readonly #quotes = new Map<Sequence, Quote>();
+  readonly #quotes = new Map<Sequence, Held>();
   /** Bare, and to be had from the server. */
   readonly #owed = new Set<Sequence>();
 
@@ -27,9 +34,9 @@ export class Quotes {
 
   get(sequence: Sequence): Quote {
     const held = this.#quotes.get(sequence);
-    if (held !== undefined) return held;
+    if (held !== undefined) return held.quote;
     const bare: Quote = { sequence };
-    this.#quotes.set(sequence, bare);
+    this.#quotes.set(sequence, { quote: bare, change: 0 });
     if (this.#quotes.size > KEPT_MAX) this.#forget(this.#quotes.keys().next().value ?? 0);
     this.#read(sequence).catch((error: unknown) => {
       if (!isRefusedForGood(error) && this.#quotes.has(sequence)) this.#owed.add(sequence);
@@ -39,7 +46,7 @@ export class Quotes {
 
   /** A message is not what it was. */
   take(message: Message): void {
-    if (this.#quotes.has(message.sequence)) this.#put(message);
+    this.#put(message);
   }
 
   /** The server can be asked again. Whoever looks for one that is owed asks. */
@@ -59,9 +66,14 @@ export class Quotes {
     this.#changed();
   }
 
+  /** What was read may be older than a change that was pushed while it was read (S7). */
   #put(message: Message): void {
-    this.#quotes.set(message.sequence, quoteOf(message, message.sequence));
-    this.#owed.delete(message.sequence);
+    const { sequence } = message;
+    const held = this.#quotes.get(sequence);
+    const change = changeOf(message);
+    if (held === undefined || change <= held.change) return;
+    this.#quotes.set(sequence, { quote: quoteOf(message, sequence), change });
+    this.#owed.delete(sequence);
   }
 
   #forget(sequence: Sequence): void {
