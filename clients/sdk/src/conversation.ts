@@ -259,6 +259,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
     for (const timeline of [...this.#timelines]) timeline.close();
     for (const stop of this.#typingTimers.values()) stop();
     this.#typingTimers.clear();
+    this.#quotes.stop();
     this.draft.flush();
   }
 
