@@ -280,6 +280,48 @@ describe('sync', () => {
     assert.deepEqual(texts(timeline), ['m1', 'E', 'm3', 'm4']);
   });
 
+  it('a conversation that could not be read again for now is read later, once (S7)', async () => {
+    for (const [reason, retryAfterMs, waitMs] of [
+      ['OVERLOADED', 0, 2_000],
+      ['RATE_LIMITED', 5_000, 5_000],
+      ['DEADLINE', 0, 2_000],
+    ] as const) {
+      const { world, rename, name } = await withGroup();
+      let asked = 0;
+      world.server.onRequest = (frame) => {
+        if (frame.call?.method !== 'Conversations.Get' || ++asked > 1) return undefined;
+        return { error: { reason, retryAfterMs } };
+      };
+      rename('Second name');
+      await world.advance(waitMs - 500);
+      assert.deepEqual([asked, name()], [1, 'First name'], reason);
+      await world.advance(1_500);
+      assert.deepEqual([asked, name()], [2, 'Second name'], reason);
+      await world.advance(30_000);
+      assert.equal(asked, 2, reason);
+    }
+  });
+
+  it('one whose reading the connection did not outlive is read on the next (S7)', async () => {
+    const { world, rename, name } = await withGroup();
+    let asked = 0;
+    world.server.onFrame = (frame) => {
+      const isResource = (frame.result as { memberCount?: number } | undefined)?.memberCount;
+      if (isResource === undefined || ++asked > 1) return [frame];
+      return [];
+    };
+    rename('Second name');
+    await world.advance(1_000);
+    assert.deepEqual([asked, name()], [1, 'First name']);
+    world.server.cut();
+    await world.advance(5_000);
+    assert.deepEqual([asked, name()], [2, 'Second name']);
+    // It owes nothing to the one after.
+    world.server.cut();
+    await world.advance(5_000);
+    assert.equal(asked, 2);
+  });
+
   it('a flood of pushes is bounded: it starts over from its token and ends complete (S14)', async () => {
     const world = new World();
     const ana = await world.started(ANA);
@@ -300,3 +342,22 @@ describe('sync', () => {
     assert.deepEqual(texts(timeline), ['first', 'last']);
   });
 });
+
+/** A group, and a rename of which only its row is pushed. */
+async function withGroup(): Promise<{
+  world: World;
+  rename(to: string): void;
+  name(): string;
+}> {
+  const world = new World();
+  const group = world.server.group(BO, 'crew', { name: 'First name', members: [ANA] });
+  const ana = await world.started(ANA);
+  return {
+    world,
+    rename: (to) => {
+      group.name = to;
+      world.server.append(group, BO, { update: { fields: ['name'], name: to } });
+    },
+    name: () => ana.client.conversation(group.id).info.get().name,
+  };
+}

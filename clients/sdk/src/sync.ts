@@ -11,7 +11,7 @@ import type {
   Message,
   SyncConversationAnswer,
 } from './contract.ts';
-import { ClientError, reasonOf, retryAfterMsOf } from './errors.ts';
+import { ClientError, isRefusedForGood, reasonOf, retryAfterMsOf } from './errors.ts';
 import type { HostPort } from './host.ts';
 import { MessageBatch } from './message-batch.ts';
 import { readPages } from './read-pages.ts';
@@ -67,9 +67,10 @@ export class Sync {
   /** Waiting for their SyncConversation, oldest debt first. */
   readonly #owed = new Set<ConversationId>();
   readonly #busy = new Set<ConversationId>();
+  /** Resources to be read, until they are: in a moment, else with the next connection. */
   readonly #resources = new Set<ConversationId>();
-  /** Absent from the whole list; only their own log says whether one is still a member. */
-  readonly #absent = new Set<ConversationId>();
+  /** Those of them that a timer will ask for. */
+  readonly #refreshing = new Set<ConversationId>();
   readonly #timers = new Set<() => void>();
   /** Owed in a while; what is kept takes that back. */
   readonly #late = new Map<ConversationId, () => void>();
@@ -122,7 +123,7 @@ export class Sync {
     this.#isCaughtUp = false;
     this.#isListing = false;
     this.#owed.clear();
-    this.#resources.clear();
+    this.#refreshing.clear();
     this.#late.clear();
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
@@ -260,12 +261,13 @@ export class Sync {
   #oweFrom(outcome: SyncOutcome): void {
     if (outcome.isCaughtUp) this.#isCaughtUp = true;
     if (outcome.needsList) this.#list().catch(() => undefined);
-    for (const id of outcome.absent) this.#absent.add(id);
     for (const id of outcome.resources) this.#refresh(id);
-    if (outcome.isCaughtUp)
-      for (const log of this.machine.logs.values()) if (log.isDoubtful) this.#absent.add(log.id);
-    if (outcome.isCaughtUp || outcome.absent.size > 0)
-      for (const id of this.#absent) this.#refresh(id);
+    // Not in the whole list: only their own log says whether one is still a member.
+    for (const id of outcome.absent) this.#refresh(id);
+    if (outcome.isCaughtUp) {
+      for (const log of this.machine.logs.values()) if (log.isDoubtful) this.#refresh(log.id);
+      for (const id of this.#resources) this.#refresh(id);
+    }
     if (outcome.isCaughtUp) for (const id of outcome.syncs) this.#owed.add(id);
     else for (const id of outcome.syncs) this.#later(GRACE_MS, id);
     for (const id of outcome.lateSyncs) this.#later(LATE_MS, id);
@@ -367,7 +369,7 @@ export class Sync {
       this.push({ is: 'gone', conversationId });
     // Also what was asked for while it ran: it would fail as soon as this did.
     this.#owed.delete(conversationId);
-    return Math.max(SYNC_RETRY_MS, retryAfterMsOf(error));
+    return retryMsOf(error);
   }
 
   /** The whole list: at first, and when the token is too old to tell what changed. */
@@ -386,7 +388,7 @@ export class Sync {
       if (generation !== this.#generation) return;
       this.#isListing = false;
       if (this.#hooks.isReady())
-        this.#after(Math.max(SYNC_RETRY_MS, retryAfterMsOf(error)), () => {
+        this.#after(retryMsOf(error), () => {
           this.#list().catch(() => undefined);
         });
       return;
@@ -414,27 +416,37 @@ export class Sync {
     await this.settled();
   }
 
-  #refresh(conversationId: ConversationId): void {
-    if (this.#resources.has(conversationId)) return;
+  #refresh(conversationId: ConversationId, ms: number = GRACE_MS): void {
     this.#resources.add(conversationId);
+    if (this.#refreshing.has(conversationId)) return;
+    this.#refreshing.add(conversationId);
     // Coalesced: a burst of member rows is one read.
-    this.#after(GRACE_MS, () => {
-      this.#resources.delete(conversationId);
-      this.#hooks
-        .call<ConversationResource>('Conversations.Get', { conversationId })
-        .then((resource) => this.#got({ is: 'resource', resource }, conversationId))
-        .catch((error: unknown) => {
-          const reason = reasonOf(error);
-          if (reason === 'NOT_A_MEMBER' || reason === 'CONVERSATION_UNKNOWN')
-            this.#got({ is: 'gone', conversationId }, conversationId);
-        });
+    this.#after(ms, () => {
+      this.#refreshing.delete(conversationId);
+      this.#hooks.call<ConversationResource>('Conversations.Get', { conversationId }).then(
+        (resource) => this.#got({ is: 'resource', resource }, conversationId),
+        (error: unknown) => this.#refreshFailed(conversationId, error),
+      );
     });
   }
 
+  #refreshFailed(conversationId: ConversationId, error: unknown): void {
+    const reason = reasonOf(error);
+    if (reason === 'NOT_A_MEMBER' || reason === 'CONVERSATION_UNKNOWN')
+      this.#got({ is: 'gone', conversationId }, conversationId);
+    else if (isRefusedForGood(error)) this.#resources.delete(conversationId);
+    else if (this.#hooks.isReady()) this.#refresh(conversationId, retryMsOf(error));
+  }
+
   #got(event: SyncEvent, conversationId: ConversationId): void {
-    this.#absent.delete(conversationId);
+    // Asked for again since: that one is still to come.
+    if (!this.#refreshing.has(conversationId)) this.#resources.delete(conversationId);
     this.push(event);
   }
+}
+
+function retryMsOf(error: unknown): number {
+  return Math.max(SYNC_RETRY_MS, retryAfterMsOf(error));
 }
 
 /** Where a sync ends and what it leaves out: said with its first page, true with its last (CONTRACT §6). */
