@@ -10,7 +10,8 @@ import { isRefusedForGood, retryAfterMsOf } from './errors.ts';
 import { changeOf } from './message-merge.ts';
 import { quoteOf } from './timeline-rows.ts';
 
-const KEPT_MAX = 400;
+/** More than several full timelines show: what is shown and let go would be read again and again. */
+const KEPT_MAX = 1000;
 /** Calls are bounded over all of the client, and others need theirs. */
 const ASKED_AT_ONCE = 4;
 const RETRY_MS = 2_000;
