@@ -28,8 +28,8 @@ export interface AccountsOptions {
 
 export interface Accounts {
   readonly identity: Identity;
-  /** Ends it within a few seconds, PostgreSQL last. Idempotent. */
-  stop(): Promise<void>;
+  /** Ends it, PostgreSQL last and within the deadline (without one, a few seconds). Idempotent. */
+  stop(postgresDeadlineMs?: number): Promise<void>;
 }
 
 const MAINTAIN_PERIOD_MS = 3_600_000;
@@ -41,11 +41,11 @@ export async function startAccounts(options: AccountsOptions): Promise<Accounts>
   let stores: PgStores | undefined;
   let passwords: ArgonPasswords | undefined;
   let maintenance: NodeJS.Timeout | undefined;
-  const stop = async (): Promise<void> => {
+  const stop = async (postgresDeadlineMs?: number): Promise<void> => {
     clearInterval(maintenance);
     await passwords?.stop();
     await stores?.stop();
-    await postgres?.stop();
+    await postgres?.stop(postgresDeadlineMs);
   };
   try {
     const target = postgres === undefined ? external(config) : targetOf(await postgres.start());

@@ -8,6 +8,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker, type MessagePort, type Transferable } from 'node:worker_threads';
 import { COMMAND_KIND, NO_ID } from '../core/command.ts';
@@ -69,6 +70,8 @@ const METRICS_DEADLINE_MS = 1000;
 const HOT_TAIL_BYTES = 64 * 1024 * 1024;
 const BLOCK_CACHE_BYTES = 128 * 1024 * 1024;
 const DRAIN_MS = 3000;
+/** Of the time that a stop has, accounts get this part: clients may have taken half of it before. */
+const ACCOUNTS_SHARE = 3;
 const EXIT_THREAD_FAILED = 72;
 /** Objects of a send live for a few milliseconds: in a larger nursery hardly any is ever copied. */
 const YOUNG_GENERATION_MB = 64;
@@ -168,11 +171,23 @@ export class ParleyNode {
     clearInterval(this.#sweep);
     await this.#gateway?.calls.drain(Math.min(DRAIN_MS, this.#parts.config.drainDeadlineMs / 2));
     await Promise.all([this.#grpc?.stop(), this.#gateway?.calls.stop()]);
-    await this.#store?.calls.stop();
-    await this.#revocations.stop();
-    await this.#accounts?.stop();
-    await Promise.all([this.#store?.worker.terminate(), this.#endGateway()]);
+    try {
+      await this.#endAccounts(Math.floor(this.#parts.config.drainDeadlineMs / ACCOUNTS_SHARE));
+    } finally {
+      // Last: who gets the kernel's lock on the store may start a PostgreSQL on the same files.
+      await this.#store?.calls.stop();
+      await Promise.all([this.#store?.worker.terminate(), this.#endGateway()]);
+    }
     this.#data?.release();
+  }
+
+  /** Bounded by a part of the stop's time: the store wants to flush as well, within the rest. */
+  async #endAccounts(deadlineMs: number): Promise<void> {
+    const ended = this.#revocations.stop().then(() => this.#accounts?.stop(deadlineMs));
+    const late = sleep(deadlineMs, undefined, { ref: false }).then(() => {
+      throw new ParleyError('DEADLINE', `the accounts did not end in ${deadlineMs} ms`);
+    });
+    await Promise.race([ended, late]);
   }
 
   // uWebSockets.js aborts the process when its thread ends while it still holds a handle; the

@@ -69,6 +69,8 @@ export class Database {
 
   /** All rows. Throws a UniqueViolation for a taken key, else a ParleyError. */
   async query(statement: Statement, values: readonly Value[]): Promise<readonly Row[]> {
+    // A straggler of a stop, such as who was seen last: no fault of anybody's.
+    if (this.#pool.ending) throw new ParleyError('DRAINING', 'the server is stopping');
     if (this.#pool.waitingCount >= WAITING_MAX)
       throw new ParleyError(
         'OVERLOADED',
