@@ -7,14 +7,17 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, afterEach, before, describe, it } from 'mocha';
 import pg from 'pg';
 import { ParleyError } from '../core/errors.ts';
@@ -24,8 +27,10 @@ import {
   type EmbeddedPostgresOptions,
   type PostgresConnection,
 } from './embedded-postgres.ts';
-import { isAlive, readPostmaster, waitUntil } from './postmaster.ts';
+import { isAlive, isListening, readPostmaster, waitUntil } from './postmaster.ts';
 
+/** Above what Linux numbers. */
+const NOBODY = 5_000_000;
 const isRoot = process.getuid?.() === 0;
 const places: string[] = [];
 const running: EmbeddedPostgres[] = [];
@@ -101,6 +106,14 @@ async function kill(child: ChildProcess, signal: NodeJS.Signals): Promise<unknow
 
 function pidOf(dataDir: string): number {
   return readPostmaster(join(dataDir, 'postgres'))?.pid ?? assert.fail('no postmaster');
+}
+
+/** As a postmaster of another container looks from here: its number is nobody's. */
+function asSeenElsewhere(dataDir: string): { undo(): void } {
+  const pidFile = join(dataDir, 'postgres', 'postmaster.pid');
+  const text = readFileSync(pidFile, 'utf8');
+  writeFileSync(pidFile, text.replace(/^\d+/, String(NOBODY)));
+  return { undo: () => writeFileSync(pidFile, text) };
 }
 
 async function failure(promise: Promise<unknown>): Promise<ParleyError> {
@@ -245,7 +258,7 @@ describe('embedded PostgreSQL', function () {
     const stranger = spawn('sleep', ['30'], isRoot ? { uid: owner.uid } : {});
     children.push(stranger);
     const pidFile = join(dataDir, 'postgres', 'postmaster.pid');
-    writeFileSync(pidFile, `${stranger.pid}\n/elsewhere\n1\n5432\n\n\n  1  1\nready   \n`);
+    writeFileSync(pidFile, `${stranger.pid}\n/elsewhere\n1\n5432\n.\n\n  1  1\nready   \n`);
     chownSync(pidFile, owner.uid, owner.gid);
     assert.equal(runningPostgres(dataDir), undefined);
     const { connection } = await start(dataDir);
@@ -259,6 +272,45 @@ describe('embedded PostgreSQL', function () {
     assert.equal(connection.host, '127.0.0.1');
     assert.deepEqual(await query(connection, 'select 1 as one'), [{ one: 1 }]);
     assert.equal(runningPostgres(own)?.port, connection.port);
+    assert.ok(await isListening(join(own, 'postgres')), 'seen from other containers all the same');
+  });
+
+  it('one that another container runs on the same data is refused, named and left alone', async () => {
+    const first = await start(dataDir);
+    await query(first.connection, 'create table acknowledged as select 1 as n');
+    const owner = readFileSync(join(dataDir, 'postgres', 'parley.owner'), 'utf8');
+    const other = asSeenElsewhere(dataDir);
+    const refusal = await failure(start(dataDir, { othersWaitMs: 200 }));
+    assert.match(refusal.message, /another container runs a PostgreSQL on .*start again/);
+    other.undo();
+    await query(first.connection, 'insert into acknowledged values (2)');
+    assert.equal(readFileSync(join(dataDir, 'postgres', 'parley.owner'), 'utf8'), owner);
+    assert.ok(isAlive(first.postgres.pid ?? 0));
+  });
+
+  it('one of another container that is ending is waited for', async () => {
+    const first = await start(dataDir);
+    await query(first.connection, 'create table before_it_ended as select 1 as n');
+    asSeenElsewhere(dataDir);
+    const second = start(dataDir, { othersWaitMs: 10_000 });
+    await sleep(200);
+    await first.postgres.stop();
+    assert.deepEqual(await query((await second).connection, 'select n from before_it_ended'), [
+      { n: 1 },
+    ]);
+  });
+
+  it('one of another container that is about to listen is refused too', async () => {
+    const clusterDir = join(dataDir, 'postgres');
+    const pidFile = join(clusterDir, 'postmaster.pid');
+    writeFileSync(pidFile, `${NOBODY}\n/elsewhere\n1\n5432\n`);
+    const starting = failure(start(dataDir, { othersWaitMs: 200 }));
+    await sleep(200);
+    const other = createServer().listen(join(clusterDir, '.s.PGSQL.5432'));
+    writeFileSync(pidFile, `${NOBODY}\n/elsewhere\n1\n5432\n.\n\n\nstarting\n`);
+    assert.match((await starting).message, /another container runs a PostgreSQL/);
+    other.close();
+    await once(other, 'close');
   });
 
   it('a plain user runs it too, and one user’s cluster is refused to another with the reason', async () => {

@@ -14,7 +14,6 @@ import {
   readFileSync,
   realpathSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -42,7 +41,9 @@ import {
   postgresProcessesOn,
   programOf,
   readPostmaster,
+  removeTraces,
   stopPostmaster,
+  untilNobodyListens,
   waitUntil,
 } from './postmaster.ts';
 import { Secret } from './secret.ts';
@@ -61,6 +62,8 @@ export interface EmbeddedPostgresOptions {
   readonly dataDir: string;
   /** How long it may outlive a killed server. The default gives a restart a minute. */
   readonly orphanLingerMs?: number;
+  /** How long a start waits for one that another container runs on the same data. */
+  readonly othersWaitMs?: number;
   /** Told when it died and is being started again, and why that failed. */
   readonly onTrouble?: (trouble: ParleyError) => void;
 }
@@ -107,7 +110,8 @@ export class EmbeddedPostgres {
 
   /**
    * Makes, adopts or starts the cluster. After it, connections are accepted and the database exists.
-   * The caller holds the data directory's lock: two servers never start one cluster at once.
+   * The caller holds the data directory's lock: two servers never start one cluster at once. One that
+   * runs in another container is waited for, then the start is refused: it is not ours to end.
    */
   async start(): Promise<PostgresConnection> {
     this.#isStopping = false;
@@ -202,6 +206,7 @@ export class EmbeddedPostgres {
 
   /** After a crash: waits for orphaned backends, then removes a pid file that names nobody of ours. */
   async #clearRemains(): Promise<void> {
+    await this.#othersGone();
     const remains = (): number[] => postgresProcessesOn(this.#clusterDir);
     const areGone = (): boolean => remains().length === 0;
     if (!(await waitUntil(areGone, performance.now() + STOP_DEADLINE_MS))) {
@@ -209,8 +214,20 @@ export class EmbeddedPostgres {
       await waitUntil(areGone, performance.now() + STOP_DEADLINE_MS);
     }
     // The number in these may by now belong to a stranger, which PostgreSQL would take for itself.
-    for (const name of ['postmaster.pid', `.s.PGSQL.${SOCKET_PORT}.lock`])
-      rmSync(join(this.#clusterDir, name), { force: true });
+    removeTraces(this.#clusterDir);
+  }
+
+  /**
+   * What was found by its number has been adopted or ended: whoever listens still is of another pid
+   * namespace. A second PostgreSQL beside it would write over what it acknowledged.
+   */
+  async #othersGone(): Promise<void> {
+    const waitMs = this.#options.othersWaitMs ?? STOP_DEADLINE_MS;
+    if (!(await untilNobodyListens(this.#clusterDir, waitMs)))
+      throw new ParleyError(
+        'BACKEND_UNAVAILABLE',
+        `another container runs a PostgreSQL on ${this.#clusterDir}: stop the server or the operator's command there that uses it, then start again; if that was killed, its PostgreSQL ends by itself within a minute or two`,
+      );
   }
 
   async #spawnPostmaster(listen: Listen): Promise<void> {
@@ -331,8 +348,8 @@ export function runningPostgres(dataDir: string): PostgresConnection | undefined
 function connectionTo(clusterDir: string, password: Secret): PostgresConnection | undefined {
   const found = readPostmaster(clusterDir);
   if (found?.isReady !== true) return undefined;
-  const hasSocket = existsSync(join(clusterDir, `.s.PGSQL.${found.port}`));
-  const listen: Listen = hasSocket ? { kind: 'socket' } : { kind: 'tcp', port: found.port };
+  const listen: Listen =
+    found.address === '' ? { kind: 'socket' } : { kind: 'tcp', port: found.port };
   return connectionVia(listen, clusterDir, password);
 }
 

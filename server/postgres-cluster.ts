@@ -64,7 +64,10 @@ const SETTINGS: Readonly<Record<string, string>> = {
   password_encryption: 'scram-sha-256',
 };
 
-/** Where it listens: in its own directory, or on a loopback port where that path is too long. */
+/**
+ * Where clients connect: to a socket in its own directory, or to a loopback port where that path is
+ * too long. The socket is there in both cases: by it another start sees that somebody runs.
+ */
 export type Listen = { readonly kind: 'socket' } | { readonly kind: 'tcp'; readonly port: number };
 
 export interface ClusterMaking {
@@ -96,9 +99,9 @@ export function ownDirectory(cwd: string): string {
 export function serverArguments(clusterDir: string, listen: Listen): string[] {
   const place: Record<string, string> =
     listen.kind === 'socket'
-      ? { listen_addresses: '', unix_socket_directories: '.', port: String(SOCKET_PORT) }
-      : { listen_addresses: '127.0.0.1', unix_socket_directories: '', port: String(listen.port) };
-  const settings = Object.entries({ ...SETTINGS, ...place });
+      ? { listen_addresses: '', port: String(SOCKET_PORT) }
+      : { listen_addresses: '127.0.0.1', port: String(listen.port) };
+  const settings = Object.entries({ ...SETTINGS, unix_socket_directories: '.', ...place });
   return ['-D', ownDirectory(clusterDir), ...settings.flatMap(([k, v]) => ['-c', `${k}=${v}`])];
 }
 

@@ -3,32 +3,92 @@
  * says, whether that process really is PostgreSQL on this directory, and how it is stopped.
  * A postmaster outlives a killed server, so whoever starts next meets one (and may adopt it).
  */
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { execFileSync } from 'node:child_process';
+import { connect } from 'node:net';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Postmaster {
   readonly pid: number;
   readonly port: number;
+  /** Where it listens besides its socket; '' = nowhere. */
+  readonly address: string;
+  /** It has its socket. What wrote this file a moment ago may be about to. */
+  readonly isBound: boolean;
   /** It accepts connections (or will at once); false while it starts, recovers or stops. */
   readonly isReady: boolean;
 }
 
 const POLL_MS = 5;
+/** Between a postmaster's pid file and its socket lie about 20 ms. */
+const BIND_MS = 1_000;
+const LOOK_PERIOD_MS = 50;
+const PID_FILE = 'postmaster.pid';
+const SOCKET = '.s.PGSQL.';
+/** Nobody listens. A path can be too long only outside Linux, where no process is hidden. */
+const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK', 'ENAMETOOLONG']);
 
 /** What postmaster.pid says, or undefined if it is absent or not complete yet. */
 export function readPostmaster(clusterDir: string): Postmaster | undefined {
   let lines: string[];
   try {
-    lines = readFileSync(join(clusterDir, 'postmaster.pid'), 'utf8').split('\n');
+    lines = readFileSync(join(clusterDir, PID_FILE), 'utf8').split('\n');
   } catch {
     return undefined;
   }
   const pid = Number(lines[0]);
   if (!Number.isInteger(pid) || pid <= 0) return undefined;
-  const port = Number(lines[3] ?? '');
-  return { pid, port, isReady: (lines[7] ?? '').trim() === 'ready' };
+  const [, , , port = '', socket = '', address = '', , status = ''] = lines;
+  const isReady = status.trim() === 'ready';
+  return { pid, port: Number(port), address, isBound: socket !== '', isReady };
+}
+
+/**
+ * Whether a PostgreSQL listens at the socket in its directory. The kernel connects by the file, so this
+ * sees into every container that shares the volume, where process numbers mean nothing. It
+ * listens from before the first to after the last byte that it writes, also while it recovers and while
+ * it shuts down.
+ *
+ * LIMIT: a socket connects only within one kernel; of another machine on a network volume it tells
+ * nothing. Nor does it tell of a backend that outlives a killed postmaster, which ends by itself.
+ */
+export async function isListening(clusterDir: string): Promise<boolean> {
+  const directory = openSync(clusterDir, 'r');
+  // The path of a socket has room for about a hundred bytes; this is the same place in few.
+  const place = process.platform === 'linux' ? `/proc/self/fd/${directory}` : clusterDir;
+  try {
+    for (const name of socketFiles(clusterDir)) if (await connects(join(place, name))) return true;
+    return false;
+  } finally {
+    closeSync(directory);
+  }
+}
+
+/** Waits for whoever listens there, or is about to, to go. False if somebody stays. */
+export async function untilNobodyListens(clusterDir: string, waitMs: number): Promise<boolean> {
+  const isBound = (): boolean => readPostmaster(clusterDir)?.isBound !== false;
+  await waitUntil(isBound, performance.now() + BIND_MS);
+  const untilMs = performance.now() + waitMs;
+  while (await isListening(clusterDir)) {
+    if (performance.now() >= untilMs) return false;
+    await sleep(LOOK_PERIOD_MS);
+  }
+  return true;
+}
+
+/** What a postmaster that was killed left to say that it runs. */
+export function removeTraces(clusterDir: string): void {
+  for (const name of [PID_FILE, ...socketFiles(clusterDir)])
+    rmSync(join(clusterDir, name), { force: true });
 }
 
 /**
@@ -104,6 +164,22 @@ export async function waitUntil(holds: () => boolean, untilMs: number): Promise<
     await sleep(POLL_MS);
   }
   return true;
+}
+
+/** Sockets, and the files beside them that say whose they are. */
+function socketFiles(clusterDir: string): string[] {
+  return readdirSync(clusterDir).filter((name) => name.startsWith(SOCKET));
+}
+
+function connects(path: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => done(!NOBODY.has(error.code ?? '')));
+  });
 }
 
 function send(pid: number, signal: NodeJS.Signals): boolean {

@@ -15,12 +15,17 @@ export interface EndedStart {
   readonly stderr: string;
 }
 
-/** Runs the server's program until it ends; a start that succeeds is killed at the deadline. */
+/**
+ * Runs the server's program until it ends, below another command if one is named; a start that
+ * succeeds is killed at the deadline.
+ */
 export function runToEnd(
   env: Readonly<Record<string, string>>,
   flags: readonly string[] = [],
+  below: readonly string[] = [],
 ): Promise<EndedStart> {
-  const child = spawn(process.execPath, [MAIN, ...flags], {
+  const [program = '', ...args] = [...below, process.execPath, MAIN, ...flags];
+  const child = spawn(program, args, {
     env: { ...process.env, UV_THREADPOOL_SIZE: '16', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
