@@ -27,7 +27,6 @@ const SUITE_MINUTES_MAX = 30;
 const LEAVE_MS = 15_000;
 /** Of each suite's output: more than the report of its failures. */
 const KEPT_CHARS = 4 * 1024 * 1024;
-const REPORT_CHARS_MAX = 16 * 1024;
 
 /** In the order in which they begin: what fails soonest first, then what takes longest. */
 const SUITES = [
@@ -79,6 +78,7 @@ const SUITES = [
 ];
 
 setup();
+const { failureOf } = await import(new URL('../dist/tools/suite-end.js', import.meta.url).href);
 const asked = process.argv.slice(2);
 const wanted = SUITES.filter(({ name }) => asked.length === 0 || asked.includes(name));
 const lacking = new Map(wanted.map((suite) => [suite, suite.lacks?.() ?? '']));
@@ -130,7 +130,8 @@ async function run({ name, files, not = '', timeoutMs }) {
   const began = performance.now();
   process.stdout.write(isAlone ? `\n== ${name}\n` : `-- ${name} begins\n`);
   const mocha = join(ROOT, 'node_modules/mocha/bin/mocha.js');
-  const options = ['--exit', '--reporter', 'dot', '--timeout', String(timeoutMs)];
+  // Without colours: its summary is read.
+  const options = ['--exit', '--no-color', '--reporter', 'dot', '--timeout', String(timeoutMs)];
   if (not !== '') options.push('--ignore', not);
   // In a process group of its own: whatever it leaves behind is found and ended there.
   const child = spawn(process.execPath, [mocha, ...options, ...files], {
@@ -161,13 +162,10 @@ async function run({ name, files, not = '', timeoutMs }) {
   const seconds = Math.round((performance.now() - began) / 1000);
   took.push(`${name} ${seconds} s`);
   if (!isAlone) process.stdout.write(`\n== ${name}, ${seconds} s\n${said}`);
-  if (code === 0) return;
+  const report = failureOf({ name, code, signal, said });
+  if (report === undefined) return;
   failed.push(name);
-  const summary = said.slice(Math.max(0, said.lastIndexOf(' passing (')));
-  const from = Math.max(0, summary.search(/\d+ failing/));
-  reports.push(
-    `\n== ${name}: ended with ${code ?? signal}\n${summary.slice(from, from + REPORT_CHARS_MAX)}\n`,
-  );
+  reports.push(report);
 }
 
 function endAll() {
