@@ -51,6 +51,18 @@ describe('npm test', function () {
     assert.ok(passed?.endsWith('the end\n'));
   });
 
+  it('a name that no suite has is refused with those that there are', () => {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(ROOT, 'tools/test.mjs'), 'unit', 'sytem'],
+      {
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /no suite is named sytem: there are unit, simulation, system, .*speed\n/);
+  });
+
   /** Of a made-up suite, run as the real ones are. */
   function ending(body: string): string | undefined {
     const file = join(folder, 'made-up.test.mjs');

@@ -77,9 +77,15 @@ const SUITES = [
   },
 ];
 
+const asked = process.argv.slice(2);
+const unknown = asked.filter((one) => SUITES.every(({ name }) => name !== one));
+if (unknown.length > 0) {
+  const names = SUITES.map(({ name }) => name).join(', ');
+  process.stderr.write(`no suite is named ${unknown.join(', ')}: there are ${names}\n`);
+  process.exit(1);
+}
 setup();
 const { failureOf } = await import(new URL('../dist/tools/suite-end.js', import.meta.url).href);
-const asked = process.argv.slice(2);
 const wanted = SUITES.filter(({ name }) => asked.length === 0 || asked.includes(name));
 const lacking = new Map(wanted.map((suite) => [suite, suite.lacks?.() ?? '']));
 const leftOut = [...lacking.values()].filter(Boolean);
