@@ -11,8 +11,8 @@ import type { Clock, Random } from '../core/clock.ts';
 import { ParleyError } from '../core/errors.ts';
 import { hex } from '../core/bytes.ts';
 import { newRawId } from '../core/ids.ts';
+import { createFirst } from '../storage-engine/first-file.ts';
 import type { SecretWrap } from './key-wrap.ts';
-import { writeWhole } from './whole-file.ts';
 
 const FILE = 'cluster.json';
 const VERSION = 1;
@@ -53,8 +53,8 @@ export function openCluster(parts: ClusterParts): Cluster {
     hashKey: parts.random.bytes(HASH_KEY_BYTES),
     shards: parts.shards,
   };
-  write(path, cluster, parts.wrap);
-  return cluster;
+  // Of several first starts at once (behind the lock of another container's) all get the first's.
+  return create(path, cluster, parts.wrap) ? cluster : read(path, parts.wrap);
 }
 
 function read(path: string, wrap: SecretWrap): Cluster {
@@ -105,10 +105,10 @@ function unwrapped(path: string, sealed: string, wrap: SecretWrap): Uint8Array {
   }
 }
 
-function write(path: string, cluster: Cluster, wrap: SecretWrap): void {
+function create(path: string, cluster: Cluster, wrap: SecretWrap): boolean {
   const sealed = Buffer.from(wrap.wrap(cluster.hashKey)).toString('base64');
   const { epoch, shards } = cluster;
   const clusterId = hex(cluster.clusterId);
   const text = `${JSON.stringify({ version: VERSION, clusterId, epoch, shards, sealed })}\n`;
-  writeWhole(path, text);
+  return createFirst(path, text);
 }

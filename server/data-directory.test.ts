@@ -129,7 +129,8 @@ describe('the data directory', () => {
   it('what a killed first start or a fresh volume leaves is not data', () => {
     const path = join(root, 'volume');
     mkdirSync(join(path, 'lost+found'), { recursive: true });
-    for (const name of ['cluster.json.tmp', 'lock.stale.1']) writeFileSync(join(path, name), '');
+    for (const name of ['cluster.json.tmp', 'cluster.json.0a1b2c.tmp', 'lock.stale.1'])
+      writeFileSync(join(path, name), '');
     const taken = takeDataDirectory(path);
     assert.equal(taken.isNew, true);
     taken.release();

@@ -21,7 +21,7 @@ import { ParleyError } from '../core/errors.ts';
 
 const LOCK = 'lock';
 /** What may lie in a directory that nothing was stored in: a killed first start, a fresh volume. */
-const NOT_DATA = /^(lock.*|cluster\.json\.tmp|lost\+found)$/;
+const NOT_DATA = /^(lock.*|cluster\.json\.(\w+\.)?tmp|lost\+found)$/;
 const ATTEMPTS_MAX = 3;
 
 export interface DataDirectory {

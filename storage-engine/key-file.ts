@@ -12,6 +12,7 @@ import { crc32 } from 'node:zlib';
 import type { Random } from '../core/clock.ts';
 import type { ParleyError } from '../core/errors.ts';
 import { invariant } from '../core/invariant.ts';
+import { createFirst } from './first-file.ts';
 import { storageError } from './storage-error.ts';
 
 export const KEY_BYTES = 32;
@@ -29,7 +30,8 @@ const LINE = /^(parley-key-1:([A-Za-z0-9_-]{43})):([0-9a-f]{8})\r?\n?$/;
 
 /**
  * Reads the key file. If it is absent it is made (mode 0600), but only beside a new data directory:
- * beside an old one a fresh key could open nothing, so that is refused.
+ * beside an old one a fresh key could open nothing, so that is refused. Of two first starts at the same
+ * moment both get the key of the one that was faster.
  */
 export function openKeyFile(
   file: string,
@@ -45,8 +47,8 @@ export function openKeyFile(
     );
   const secret = options.random.bytes(KEY_BYTES);
   invariant(secret.length === KEY_BYTES, 'key-file.secret-length');
-  writeNew(file, formatKey(secret));
-  return { path: file, secret, created: true };
+  if (create(file, formatKey(secret))) return { path: file, secret, created: true };
+  return { path: file, secret: parse(file, readText(file) ?? ''), created: false };
 }
 
 /** The line that a key file holds. */
@@ -89,20 +91,14 @@ function readText(file: string): string | undefined {
   }
 }
 
-/** Durable before it returns: data keys wrapped by it may be written the next moment. */
-function writeNew(file: string, text: string): void {
-  const temporary = `${file}.tmp`;
+/**
+ * Durable before it returns: data keys wrapped by it may be written the next moment. False: another
+ * process made one at this moment.
+ */
+function create(file: string, text: string): boolean {
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.rmSync(temporary, { force: true });
-    const descriptor = fs.openSync(temporary, 'wx', 0o600);
-    fs.writeSync(descriptor, text);
-    fs.fsyncSync(descriptor);
-    fs.closeSync(descriptor);
-    fs.renameSync(temporary, file);
-    const directory = fs.openSync(path.dirname(file), 'r');
-    fs.fsyncSync(directory);
-    fs.closeSync(directory);
+    return createFirst(file, text);
   } catch (thrown) {
     throw unreadable(file, thrown);
   }
