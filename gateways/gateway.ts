@@ -132,7 +132,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
   }
 
   /** Ends what is left. Idempotent. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#isDraining = true;
     for (const connection of this.#connections) {
       connection.session.close('DRAINING');
@@ -141,6 +141,7 @@ export class Gateway implements SocketAcceptor, ConnectionHost, Metered {
     this.#wheelTimer?.cancel();
     this.#wheelTimer = undefined;
     this.#link.stop();
+    await this.seen.settled();
   }
 
   get connectionCount(): number {

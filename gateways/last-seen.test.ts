@@ -59,6 +59,19 @@ describe('last seen (R051)', () => {
     assert.equal(told.length, 3);
   });
 
+  it('of who is here when a gateway stops is told at once', async () => {
+    const { time, told, seen } = house();
+    seen.left(ann);
+    await seen.settled();
+    assert.deepEqual(
+      told.map((batch) => batch.map(({ deviceId }) => deviceId)),
+      [[ann.deviceId]],
+    );
+    time.pass(SEEN_BATCH_MS);
+    assert.equal(told.length, 1);
+    await house(true).seen.settled();
+  });
+
   it('that cannot be told is dropped, and the next is told', async () => {
     const { time, told, seen } = house(true);
     seen.saw(ann);

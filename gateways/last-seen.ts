@@ -4,6 +4,7 @@
  * but for its leaving. It is a courtesy: what cannot be told is dropped, nothing waits for it.
  *
  * LIMIT: a process that is killed does not tell of connections that it had; they were seen as they began.
+ * One that stops tells of them with `settled`.
  */
 import type { Clock, Timers } from '../core/clock.ts';
 import type { Logger } from '../core/observe.ts';
@@ -50,14 +51,16 @@ export class LastSeen {
     this.#toldMs.set(deviceId, clock.monotonicMs());
     if (this.#isArmed) return;
     this.#isArmed = true;
-    timers.after(SEEN_BATCH_MS, () => this.#tell());
+    timers.after(SEEN_BATCH_MS, () => void this.settled());
   }
 
-  #tell(): void {
+  /** Tells at once what waits to be told. Never rejects. */
+  async settled(): Promise<void> {
     this.#isArmed = false;
     const seen = [...this.#waiting.values()];
     this.#waiting.clear();
-    this.#options.identity.recordSeen(seen).catch((cause: unknown) => {
+    if (seen.length === 0) return;
+    await this.#options.identity.recordSeen(seen).catch((cause: unknown) => {
       this.#options.log.debug('who was here could not be told', { cause: String(cause) });
     });
   }

@@ -40,7 +40,7 @@ export class CarrierHouse {
 
   async end(): Promise<void> {
     for (const client of this.#clients.splice(0)) client.close();
-    this.running.gateway.stop();
+    await this.running.gateway.stop();
     await this.#stop?.();
   }
 }

@@ -74,7 +74,7 @@ export class HttpHouse {
   }
 
   async end(): Promise<void> {
-    this.running.gateway.stop();
+    await this.running.gateway.stop();
     this.#server?.closeAllConnections();
     await new Promise<void>((resolve) => {
       if (this.#server === undefined) resolve();

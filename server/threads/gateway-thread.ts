@@ -214,7 +214,7 @@ class GatewayThread implements GatewayCalls {
   }
 
   async stop(): Promise<void> {
-    this.#gateway.stop();
+    const told = this.#gateway.stop();
     this.#uws?.stop();
     this.#ws.stop();
     const closed = new Promise<void>((done) => this.#http.close(() => done()));
@@ -222,6 +222,7 @@ class GatewayThread implements GatewayCalls {
     const late = setTimeout(() => this.#http.closeAllConnections(), DRAIN_LOOK_MS * 10);
     await closed;
     clearTimeout(late);
+    await told;
     // uWebSockets.js frees closed sockets in later turns; a process that ends before that aborts.
     await new Promise((done) => setTimeout(done, SOCKETS_FREED_MS));
   }

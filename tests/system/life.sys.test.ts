@@ -11,6 +11,7 @@ import { after, afterEach, before, describe, it } from 'mocha';
 import pg from 'pg';
 import { call } from '../../bench/accounts.ts';
 import { processTree, residentBytes } from '../../bench/machine.ts';
+import { SEEN_BATCH_MS } from '../../gateways/last-seen.ts';
 import { TestClient } from '../../gateways/testing/test-client.ts';
 import { EmbeddedPostgres, type PostgresConnection } from '../../server/embedded-postgres.ts';
 import { formatKey, KEY_BYTES } from '../../storage-engine/key-file.ts';
@@ -167,6 +168,20 @@ describe('a server that is told to end (R144, R224; case 31)', () => {
       await server.start();
       await sendAgain(ana, to, await settled(replies));
     });
+
+  it('who was connected was here last when it ended (R051)', async () => {
+    const cyd = await person(server.url, 'cyd');
+    const path = `/v1/users/${cyd.userId}`;
+    await online(server.url, cyd);
+    await pause(2 * SEEN_BATCH_MS);
+    const toldToEndMs = Date.now();
+    assert.equal(await server.stop(), 0);
+    await server.start();
+    const watcher = await person(server.url, 'dan');
+    const { body } = await call(server.url, 'GET', path, { token: watcher.accessToken });
+    const lastMs = Number(body['lastSeenTimeMs']);
+    assert.ok(lastMs >= toldToEndMs, `${toldToEndMs - lastMs} ms before`);
+  });
 
   it('npm start passes the signal on: the server ends in good order and npm with 0', async () => {
     await server.stop();
