@@ -48,7 +48,7 @@ describe('WebSocket over ws', () => {
       worst = Math.max(worst, stream.writableLength);
     }
     peer.destroy();
-    gateway.stop();
+    await gateway.stop();
     carrier.stop();
     await new Promise<void>((resolve) => void http.close(() => resolve()));
     assert.ok(worst < 1024 * 1024, `${worst} bytes of pongs waited in memory`);
