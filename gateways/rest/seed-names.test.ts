@@ -6,11 +6,6 @@ import type { Person } from '../testing/tiny-identity.ts';
 const house = new HttpHouse();
 type Row = Record<string, unknown>;
 
-async function people(count: number): Promise<Person[]> {
-  await house.open();
-  return Array.from({ length: count }, (_, i) => house.running.identity.person(`user${i}`));
-}
-
 function rowsOf(json: Row, name = 'messages'): Row[] {
   return json[name] as Row[];
 }
@@ -24,7 +19,7 @@ describe('seeds’ names (case 55)', () => {
   afterEach(() => house.end());
 
   it('R120: POST /messages and /send-message append and answer in their columns', async () => {
-    const [ann, bob] = (await people(2)) as [Person, Person];
+    const [ann, bob] = (await house.people(2)) as [Person, Person];
     for (const [i, path] of ['/messages', '/send-message'].entries()) {
       const body = { sender_id: ann.userId, receiver_id: bob.userId, content: 'hi' };
       const sent = await house.ask(`POST ${path}`, { token: ann.token, body });
@@ -49,7 +44,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R120: a foreign sender_id is SENDER_MISMATCH and appends nothing (case 13)', async () => {
-    const [ann, bob] = (await people(2)) as [Person, Person];
+    const [ann, bob] = (await house.people(2)) as [Person, Person];
     const body = { sender_id: bob.userId, receiver_id: bob.userId, content: 'hi' };
     const refused = await house.ask('POST /messages', { token: ann.token, body });
     assert.deepEqual([refused.status, refused.json['reason']], [403, 'SENDER_MISMATCH']);
@@ -57,7 +52,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R120: refusals name what is wrong; an Idempotency-Key repeats the answer', async () => {
-    const [ann, bob] = (await people(2)) as [Person, Person];
+    const [ann, bob] = (await house.people(2)) as [Person, Person];
     const cases: [object, string][] = [
       [{ content: 'x' }, 'BAD_FIELD'],
       [{ receiver_id: bob.userId, group_id: 'cnv_x', content: 'x' }, 'BAD_FIELD'],
@@ -88,7 +83,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R121, R152-R154: history has every column and the status of each message', async () => {
-    const [ann, bob] = (await people(2)) as [Person, Person];
+    const [ann, bob] = (await house.people(2)) as [Person, Person];
     const { conversation_id: id } = await send(ann, bob, 'one');
     await send(bob, ann, 'two');
     for (const path of ['/messages', '/get-chat-history']) {
@@ -142,7 +137,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R121: without a conversation it is all that is unread', async () => {
-    const [ann, bob, cid] = (await people(3)) as [Person, Person, Person];
+    const [ann, bob, cid] = (await house.people(3)) as [Person, Person, Person];
     await send(bob, ann, 'from bob');
     await send(cid, ann, 'from cid');
     await send(ann, cid, 'mine');
@@ -159,7 +154,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R125: GET /get-messages hands out until its ack comes back', async () => {
-    const [ann, bob] = (await people(2)) as [Person, Person];
+    const [ann, bob] = (await house.people(2)) as [Person, Person];
     await send(ann, bob, '1');
     await send(ann, bob, '2');
     const first = await house.ask('GET /get-messages?limit=1', bob);
@@ -194,7 +189,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R159, R160: GET /conversations lists them newest first in their columns', async () => {
-    const [ann, bob, cid] = (await people(3)) as [Person, Person, Person];
+    const [ann, bob, cid] = (await house.people(3)) as [Person, Person, Person];
     await send(ann, bob, 'first');
     const last = await send(cid, ann, 'x'.repeat(300));
     const { json } = await house.ask('GET /conversations?limit=1', ann);
@@ -212,7 +207,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R124: sign-up, log-in and refresh answer with tokens in seconds', async () => {
-    await people(0);
+    await house.people(0);
     const body = { username: 'dora', password: 'long enough' };
     const made = await house.ask('POST /signup', { body });
     assert.equal(made.status, 201);
@@ -238,7 +233,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R126: a status is kept and read', async () => {
-    const [ann, bob] = (await people(2)) as [Person, Person];
+    const [ann, bob] = (await house.people(2)) as [Person, Person];
     const body = { status: 'busy', status_text: 'at sea' };
     const set = await house.ask('POST /update-status', { token: ann.token, body });
     assert.equal(set.json['status'], 'busy');
@@ -256,7 +251,7 @@ describe('seeds’ names (case 55)', () => {
   });
 
   it('R127, R156, R157: groups are created, members added and removed', async () => {
-    const [ann, bob, cid] = (await people(3)) as [Person, Person, Person];
+    const [ann, bob, cid] = (await house.people(3)) as [Person, Person, Person];
     const { token } = ann;
     const body = { group_name: 'Crew', member_ids: [bob.userId] };
     const made = await house.ask('POST /create-group', { token, body });

@@ -7,6 +7,7 @@ import { StaticFiles } from '../rest/static-files.ts';
 import type { SessionLimits } from '../session/limits.ts';
 import { REAL_CLOCK } from './real-time.ts';
 import { runGateway, type RunningGateway } from './running-gateway.ts';
+import type { Person } from './tiny-identity.ts';
 
 export interface Reply {
   readonly status: number;
@@ -51,6 +52,21 @@ export class HttpHouse {
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  /** A fresh edge, and people with accounts on it. */
+  async people(count: number): Promise<Person[]> {
+    await this.open();
+    return Array.from({ length: count }, (_, i) => this.running.identity.person(`user${i}`));
+  }
+
+  /** One says this to the other. The conversation's id. */
+  async direct(from: Person, to: Person, body: string): Promise<string> {
+    const { json } = await this.ask(`POST /v1/conversations/direct:${to.userId}/messages`, {
+      token: from.token,
+      body: { body: { message: { text: { body } } } },
+    });
+    return String(json['conversationId']);
   }
 
   async ask(line: string, options: RequestOptions = {}): Promise<Reply> {
