@@ -10,6 +10,7 @@ import {
   encodeBlock,
   mergeBlocks,
   packBlocks,
+  sharedSpace,
 } from './block.ts';
 
 /** Rows of these lengths, each of bytes of its own. */
@@ -53,7 +54,7 @@ describe('blocks', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 39 }), lengths, (first, sizes) => {
         const rows = rowsOf(sizes);
-        const blocks = packBlocks(first, rows);
+        const blocks = [...packBlocks(first, rows)];
         let next = first;
         for (const packed of blocks) {
           const block = decodeBlock(packed.value);
@@ -72,6 +73,23 @@ describe('blocks', () => {
           assert.equal(blocks.length, 1);
       }),
       { numRuns: 50 },
+    );
+  });
+
+  it('blocks in a shared space are those in spaces of their own, each until the next', () => {
+    const space = sharedSpace();
+    fc.assert(
+      fc.property(fc.array(fc.nat(70_000), { minLength: 1, maxLength: 40 }), (sizes) => {
+        const rows = rowsOf(sizes);
+        const own = [...packBlocks(7, rows)];
+        let i = 0;
+        for (const { first, value } of packBlocks(7, rows, space)) {
+          assert.equal(first, own[i]?.first);
+          assert.deepEqual(value, own[i++]?.value);
+        }
+        assert.equal(i, own.length);
+      }),
+      { numRuns: 30 },
     );
   });
 

@@ -66,6 +66,7 @@ export class RocksStateStore implements StateStore {
   readonly #opener: Opener;
   /** Once it is open. */
   #sealer: Sealer | undefined;
+  readonly #nativeKey = nativeKeys();
   #writes: Promise<void> = Promise.resolve();
   #writesWaiting = 0;
   #lastBatch = 0;
@@ -148,6 +149,7 @@ export class RocksStateStore implements StateStore {
       handle,
       batch,
       sealer,
+      nativeKey: this.#nativeKey,
       write: (options, bytes) => this.#write(batch, options.sync, bytes),
     });
   }
@@ -204,7 +206,7 @@ export class RocksStateStore implements StateStore {
   }
 
   #unseal(key: Uint8Array, sealed: Uint8Array): Uint8Array {
-    const value = this.#opener.open(key, sealed);
+    const value = this.#opener.open(this.#nativeKey(key), sealed);
     if (value !== undefined) return value;
     const number = this.#opener.missingKey(sealed);
     const why =
@@ -297,6 +299,7 @@ interface RocksStateBatchParts {
   readonly handle: RocksHandle;
   readonly batch: RocksBatch;
   readonly sealer: Sealer;
+  readonly nativeKey: (key: Uint8Array) => Uint8Array;
   readonly write: (options: { readonly sync: boolean }, bytes: number) => Promise<void>;
 }
 
@@ -322,8 +325,10 @@ class RocksStateBatch implements StateBatch {
 
   put(key: Uint8Array, value: Uint8Array): void {
     this.#add(key);
-    const sealed = this.#parts.sealer.seal(key, value);
-    this.#parts.handle.put(this.#batch, key, sealed);
+    const { handle, sealer, nativeKey } = this.#parts;
+    const native = nativeKey(key);
+    const sealed = sealer.seal(native, value);
+    handle.put(this.#batch, native, sealed);
     this.#bytes += key.length + sealed.length;
   }
 
@@ -345,6 +350,19 @@ class RocksStateBatch implements StateBatch {
     invariant(key[0] !== STATE_RESERVED_PREFIX, 'state.prefix-not-reserved');
     this.#operations++;
   }
+}
+
+/**
+ * The same key in memory outside of V8's heap, until the next one. Small arrays live on that heap, and
+ * the first native call that sees one gives it a buffer of its own: a fifth of what sealing costs.
+ */
+function nativeKeys(): (key: Uint8Array) => Uint8Array {
+  const space = Buffer.allocUnsafeSlow(KEY_BYTES_MAX);
+  const ofLength = Array.from({ length: KEY_BYTES_MAX + 1 }, (_, n) => space.subarray(0, n));
+  return (key) => {
+    space.set(key);
+    return ofLength[key.length] ?? key;
+  };
 }
 
 export function checkKey(key: Uint8Array): void {

@@ -73,7 +73,7 @@ const MAY_IMPORT_TYPES: Readonly<Partial<Record<Room, readonly Room[]>>> = {
 const EXCEPTIONS: ReadonlySet<string> = new Set(['tools → server', 'tools → services']);
 
 const STORAGE_CONTRACTS =
-  /^storage-engine\/(contract|keys|block|envelope|wal\/frame|storage-error)\.ts$/;
+  /^storage-engine\/(contract|keys|block|sparse|envelope|wal\/frame|storage-error)\.ts$/;
 const FORBIDDEN_GLOBALS =
   /\b(Date\.now|new Date\(|Math\.random|setTimeout|setInterval|setImmediate|queueMicrotask|process\.)/;
 

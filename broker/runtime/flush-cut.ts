@@ -4,7 +4,7 @@
  */
 import { u53At, viewOf, writeU53 } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
-import { BLOCK_ROWS_MAX, packBlocks } from '../../storage-engine/block.ts';
+import { BLOCK_ROWS_MAX, packBlocks, sharedSpace } from '../../storage-engine/block.ts';
 import type { StateBatch, StateStore } from '../../storage-engine/contract.ts';
 import {
   accountKey,
@@ -17,6 +17,7 @@ import {
   senderRecordKey,
   shardKey,
 } from '../../storage-engine/keys.ts';
+import { encodeSparse } from '../../storage-engine/sparse.ts';
 import type { DirtyDirectoryPage } from '../account/contract.ts';
 import type { DirtyUnit } from '../conversation/contract.ts';
 import { eraseStored, type Erasure } from './erasures.ts';
@@ -47,6 +48,8 @@ export interface FlushCut {
 const ROW_STAMP_AT = 16;
 const LOOK_UPS_AT_ONCE = 256;
 const ROWS_PER_STEP: number = 2 * BLOCK_ROWS_MAX;
+/** A batch seals what it is given before it returns. */
+const blockSpace = sharedSpace();
 
 /** Puts the cut into the batch, yielding between slices. */
 export async function writeCut(
@@ -64,11 +67,11 @@ export async function writeCut(
     }
   }
   for (const unit of cut.units) {
-    batch.put(unitKey(unit), unit.value);
+    batch.put(unitKey(unit), encodeSparse(unit.value));
     if (slices.isOver) await slices.rest();
   }
   for (const { user, page, value } of cut.pages) {
-    batch.put(accountKey(user, ACCOUNT_PART, page), value);
+    batch.put(accountKey(user, ACCOUNT_PART, page), encodeSparse(value));
     if (slices.isOver) await slices.rest();
   }
   if (cut.overlays.length > 0) await putOverlays(cut.overlays, batch, state);
@@ -93,7 +96,7 @@ function putRows(
     let end = begin + 1;
     while (end < rows.length && bucketOfRow(rows[end]) === bucket) end++;
     const part = end - begin === rows.length ? rows : rows.slice(begin, end);
-    for (const block of packBlocks(first + begin, part))
+    for (const block of packBlocks(first + begin, part, blockSpace))
       batch.put(blockKey(bucket, conversation, block.first), block.value);
     begin = end;
   }

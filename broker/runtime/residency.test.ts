@@ -10,6 +10,7 @@ import {
   type StateStore,
 } from '../../storage-engine/contract.ts';
 import { headerKey, senderRecordKey } from '../../storage-engine/keys.ts';
+import { encodeSparse } from '../../storage-engine/sparse.ts';
 import type { ConversationMachine, StateUnit } from '../conversation/contract.ts';
 import { idOf } from '../conversation/test-kit.ts';
 import { Residency } from './residency.ts';
@@ -104,5 +105,21 @@ describe('residency', () => {
     );
     assert.deepEqual([gets, ranges], [2, 0]);
     assert.equal((await load([], named)).units.length, 0);
+  });
+
+  it('loads what was stored without its zeros, and what was stored before that was done', async () => {
+    const value = (i: number): Uint8Array => Uint8Array.of(1, ...new Uint8Array(30), i);
+    const entries: StateEntry[] = [
+      { key: headerKey(CONVERSATION), value: encodeSparse(value(1)).slice() },
+      { key: senderRecordKey(CONVERSATION, idOf(2)), value: encodeSparse(value(2)).slice() },
+      { key: senderRecordKey(CONVERSATION, idOf(3)), value: value(3) },
+    ];
+    for (const named of [new Uint8Array([...idOf(2), ...idOf(3)]), undefined]) {
+      const { units } = await load(entries, named);
+      assert.deepEqual(
+        units.map((unit) => unit.value),
+        [value(1), value(2), value(3)],
+      );
+    }
   });
 });

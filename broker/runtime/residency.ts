@@ -23,6 +23,7 @@ import {
   senderRecordKey,
   type KeyRange,
 } from '../../storage-engine/keys.ts';
+import { decodeSparse } from '../../storage-engine/sparse.ts';
 import type { AccountMachine } from '../account/contract.ts';
 import type { ConversationMachine, StateUnit } from '../conversation/contract.ts';
 
@@ -196,9 +197,10 @@ export class Residency {
     );
     const ranges: number[] = [];
     const senders: { readonly of: number; readonly key: Uint8Array }[] = [];
-    for (const [i, value] of (await state.getMany(keys)).entries()) {
+    for (const [i, stored] of (await state.getMany(keys)).entries()) {
       const { id, machine } = batch[i] as Load;
-      if (value === undefined) continue;
+      if (stored === undefined) continue;
+      const value = decodeSparse(stored);
       const users = machine?.sendersOf(value);
       if (users === undefined) {
         ranges.push(i);
@@ -221,7 +223,7 @@ export class Residency {
       const values = await this.#options.state.getMany(part.map(({ key }) => key));
       for (const [i, { of, key }] of part.entries()) {
         const value = values[i];
-        if (value !== undefined) found[of]?.push({ key, value });
+        if (value !== undefined) found[of]?.push({ key, value: decodeSparse(value) });
       }
     }
   }
@@ -249,7 +251,7 @@ async function allOf(state: StateStore, { gte, lt }: KeyRange): Promise<StateEnt
   const entries = await state.range({ gte, lt });
   for (let part = entries; part.length === STATE_RANGE_LIMIT_MAX; entries.push(...part))
     part = await state.range({ gte: keyAfter((part.at(-1) as StateEntry).key), lt });
-  return entries;
+  return entries.map(({ key, value }) => ({ key, value: decodeSparse(value) }));
 }
 
 const UNIT_AT = 1 + 2 + 16;

@@ -6,6 +6,7 @@ import type { Index, ReplicaId, ShardId, Term } from '../../core/ids.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { StateStore, WalRecovery } from '../../storage-engine/contract.ts';
 import { headerKey, readShardKey, shardRange } from '../../storage-engine/keys.ts';
+import { decodeSparse } from '../../storage-engine/sparse.ts';
 import type { RestoredReplica } from '../consensus/contract.ts';
 import type { ConversationMachine } from '../conversation/contract.ts';
 import { settingsKey } from '../placement/shard-settings.ts';
@@ -68,7 +69,7 @@ export async function loadSettings(
   for (const [shard, value] of values.entries()) {
     const key = keys[shard];
     if (value === undefined || key === undefined) continue;
-    machines[shard]?.load(key, [{ kind: 0, page: 0, user: NOBODY, value }]);
+    machines[shard]?.load(key, [{ kind: 0, page: 0, user: NOBODY, value: decodeSparse(value) }]);
   }
 }
 
