@@ -9,7 +9,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { BenchOptions } from './scenarios.ts';
+import type { BenchOptions } from './options.ts';
 import { serverAt, startServer } from './server-process.ts';
 
 export const K6_SCRIPTS: readonly string[] = ['pairs', 'group', 'publish'];

@@ -2,7 +2,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { K6_SCRIPTS, runK6 } from './k6-scripts.ts';
 import { medians } from './medians.ts';
-import { SCENARIOS, type BenchOptions, type Report, type Scenario } from './scenarios.ts';
+import type { BenchOptions, Report, Scenario } from './options.ts';
+import { SCENARIOS } from './scenarios.ts';
 import { serverAt, startServer } from './server-process.ts';
 
 function say(line: string): void {
@@ -63,6 +64,8 @@ const program = new Command('bench')
   .addOption(number('readers', 16, 'readers at once (history)'))
   .addOption(number('pages', 0, 'pages a second over all readers; 0 = all they can (history)'))
   .addOption(number('changed', 10, 'conversations that changed (resume)'))
+  .addOption(number('beside', 0, 'conversations of a second server, measured in turn (spread)'))
+  .addOption(number('turns', 5, 'turns of the two (spread with --beside)'))
   .addOption(number('processes', 1, 'generator processes'))
   .addOption(number('bytes', 1024, 'bytes of a message'))
   .addOption(number('runs', 1, 'runs, each on a server of its own; the line has their medians'))

@@ -4,47 +4,10 @@ import { call, makeDevices, makeGroup, makeUsers, type Account } from './account
 import { metric, round, runLoads, type Figures } from './fleet.ts';
 import type { SendLoad } from './load.ts';
 import { processTree, residentBytes } from './machine.ts';
+import type { BenchOptions, Report, Scenario } from './options.ts';
+import { direct, flushed, sendLoad } from './send-load.ts';
 import type { ServerUnderLoad } from './server-process.ts';
-
-export interface BenchOptions {
-  readonly url: string | undefined;
-  readonly seconds: number;
-  readonly warm: number;
-  readonly pairs: number;
-  readonly window: number;
-  readonly conversations: number;
-  readonly rate: number;
-  readonly members: number;
-  readonly connections: number;
-  readonly readers: number;
-  readonly pages: number;
-  readonly changed: number;
-  readonly processes: number;
-  readonly bytes: number;
-  readonly marks: boolean;
-}
-
-export type Report = Readonly<Record<string, unknown>>;
-export type Scenario = (server: ServerUnderLoad, options: BenchOptions) => Promise<Report>;
-
-const direct = (account: Account | undefined): string => `direct:${account?.userId ?? ''}`;
-
-function shared(
-  options: BenchOptions,
-  server: ServerUnderLoad,
-): Omit<SendLoad, 'users' | 'senders'> {
-  return {
-    is: 'send',
-    webSocketUrl: server.webSocketUrl,
-    window: options.window,
-    ratePerSecond: 0,
-    bodyBytes: options.bytes,
-    marks: options.marks,
-    focus: [],
-    sendsMax: 0,
-    deliveriesPerSend: 0,
-  };
-}
+import { spread } from './spread.ts';
 
 /** Even users write to odd ones, each to `conversations / pairs` of them in rotation. */
 function pairLoads(
@@ -66,7 +29,7 @@ function pairLoads(
       users[pair * 2 + 1] as Account,
     ]);
     const senders = mine.map((pair, i) => ({ user: i * 2, targets: targetsOf(pair * 2) }));
-    return { ...shared(options, server), users: online, senders };
+    return { ...sendLoad(options, server), users: online, senders };
   });
 }
 
@@ -79,16 +42,13 @@ async function pairs(server: ServerUnderLoad, options: BenchOptions): Promise<Re
   return { ...figures, ...(await bytesPerMessage(server, figures, options)) };
 }
 
-/** A round of flushes over all shards (PARLEY_FLUSH_INTERVAL_MS), and some. */
-const FLUSHED_AFTER_MS = 17_000;
-
 /** After a pause in which everything is flushed. The WAL is bounded and shown, not counted. */
 async function bytesPerMessage(
   server: ServerUnderLoad,
   figures: Figures,
   options: BenchOptions,
 ): Promise<Report> {
-  await new Promise((done) => setTimeout(done, FLUSHED_AFTER_MS));
+  await flushed();
   const { state, wal } = server.bytesOnDisk();
   const messages = figures.sendsPerSecond * (options.seconds + options.warm);
   return { bytesOnDiskPerMessage: Math.round(state / Math.max(messages, 1)), walBytes: wal };
@@ -123,7 +83,7 @@ async function group(server: ServerUnderLoad, options: BenchOptions): Promise<Re
   const loads = Array.from({ length: options.processes }, (_, p): SendLoad => {
     const online = users.slice(p * share, (p + 1) * share);
     return {
-      ...shared(options, server),
+      ...sendLoad(options, server),
       users: online,
       // All senders are in the first process, which alone can count what its members still lack.
       senders:
@@ -140,65 +100,6 @@ async function group(server: ServerUnderLoad, options: BenchOptions): Promise<Re
     seconds: options.seconds,
   });
   return { members: options.members, ...figures };
-}
-
-/**
- * Online in `spread`, and all of them write: as many for 10^3 conversations as for 10^5, because a
- * message to another socket costs more than one more to the same. Beyond 10^5 it takes more.
- */
-const SPREAD_USERS_MIN = 450;
-const FEW_CONVERSATIONS = 1000;
-/** Messages in flight at `window` 1, over all writers. */
-const SPREAD_IN_FLIGHT = 100;
-/**
- * Stored before anything but first messages is measured, however many conversations there are: until
- * four memtables are full RocksDB compacts nothing, so that a young store would seem to have cheaper
- * conversations than one in which 10^5 had to be begun.
- */
-const SPREAD_MESSAGES_BEFORE = 250_000;
-
-/**
- * First messages of new conversations; later ones of the same, over all of them in rotation; and by
- * the same writers over a thousand of them: what the others cost by existing.
- */
-async function spread(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
-  const count = Math.max(SPREAD_USERS_MIN, Math.ceil(Math.sqrt(2 * options.conversations)) + 2);
-  const users = await makeUsers(server.url, 'spread', count + (count % 2));
-  // Sender s writes to the users at distances 1..each; distances below half of all make no pair twice.
-  const writers = users.length;
-  const perWriter = Math.ceil(options.conversations / writers);
-  const load = (each: number, more: Partial<SendLoad>): SendLoad => ({
-    ...shared(options, server),
-    users,
-    senders: users.map((_, s) => ({
-      user: s,
-      targets: Array.from({ length: each }, (_unused, k) => direct(users[(s + 1 + k) % writers])),
-    })),
-    marks: false,
-    ...more,
-  });
-  const timing = { warmSeconds: options.warm, seconds: options.seconds };
-  const first = await runLoads(server, [load(perWriter, { window: 1, sendsMax: perWriter })], {
-    warmSeconds: 0,
-    seconds: Math.max(10, Math.ceil(options.conversations / 500)),
-  });
-  const window = Math.max(1, Math.round((options.window * SPREAD_IN_FLIGHT) / writers));
-  const fill = Math.ceil((SPREAD_MESSAGES_BEFORE - writers * perWriter) / writers);
-  if (fill > 0)
-    await runLoads(server, [load(perWriter, { window, sendsMax: fill })], {
-      warmSeconds: 0,
-      seconds: SPREAD_MESSAGES_BEFORE / 500,
-    });
-  const later = await runLoads(server, [load(perWriter, { window })], timing);
-  const few = Math.min(Math.ceil(FEW_CONVERSATIONS / writers), perWriter);
-  const laterOverFew = await runLoads(server, [load(few, { window })], timing);
-  return {
-    conversations: writers * perWriter,
-    first,
-    later,
-    laterOverFew,
-    firstToLaterAckP50: round(first.ackMs.p50 / Math.max(later.ackMs.p50, 0.001)),
-  };
 }
 
 async function idle(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
@@ -344,7 +245,7 @@ async function writeEach(
   options: BenchOptions,
 ): Promise<void> {
   const load: SendLoad = {
-    ...shared(options, server),
+    ...sendLoad(options, server),
     users: senders,
     senders: senders.map((_, user) => ({ user, targets: [direct(to)] })),
     window: 1,
