@@ -7,6 +7,7 @@ import { IdMap } from '../../core/id-map.ts';
 import { invariant } from '../../core/invariant.ts';
 import { KeptRows } from './kept-rows.ts';
 import { PackedIds } from './packed-ids.ts';
+import { PlaceRuns, RUN_LENGTH } from './place-runs.ts';
 
 export interface Tail {
   /** Sequence of the first row in memory; all rows below are in blocks. */
@@ -29,8 +30,12 @@ interface OwnTail extends Tail {
   /** Its conversation's place among the ids. */
   readonly id: number;
   first: number;
-  /** Of the rows from `first` on, as the kept rows know them. */
-  readonly places: number[];
+  count: number;
+  /** Sequence at the beginning of the first run. */
+  base: number;
+  /** Where the kept rows are, in runs: the first, and those behind it if there are more. */
+  run: number;
+  more: number[] | undefined;
   durable: number;
   cut: number;
   isTouched: boolean;
@@ -40,6 +45,7 @@ export class HotTail {
   readonly #tails = new IdMap<OwnTail>();
   readonly #ids = new PackedIds();
   readonly #kept = new KeptRows();
+  readonly #runs = new PlaceRuns();
   readonly #touched: OwnTail[][];
   readonly #bytesMax: number;
   // Durable stretches, the longest durable first: what is dropped first.
@@ -72,18 +78,17 @@ export class HotTail {
       tail = {
         id: this.#ids.add(conversation),
         first: sequence,
-        // Not empty: an array that begins so makes room for sixteen, and most get one.
-        places: [place],
+        count: 0,
+        base: sequence,
+        run: this.#runs.take(),
+        more: undefined,
         durable,
         cut: durable,
         isTouched: false,
       };
       this.#tails.set(conversation, tail);
-    } else {
-      const dense = tail.first + tail.places.length;
-      invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
-      tail.places.push(place);
     }
+    this.#put(tail, sequence, place);
     if (tail.isTouched) return;
     tail.isTouched = true;
     this.#touched[shard]?.push(tail);
@@ -95,8 +100,9 @@ export class HotTail {
 
   row(conversation: Uint8Array, sequence: number): Uint8Array | undefined {
     const tail = this.#tails.get(conversation);
-    const place = tail?.places[sequence - tail.first];
-    return place === undefined ? undefined : this.#kept.row(place);
+    return tail === undefined || !holds(tail, sequence)
+      ? undefined
+      : this.#kept.row(this.#placeOf(tail, sequence));
   }
 
   /** The rows in [from, through] that are here; all of them, if the first is. */
@@ -108,11 +114,11 @@ export class HotTail {
   /** Replaces a row by what is left of it. False = it is not here. */
   replace(conversation: Uint8Array, sequence: number, row: Uint8Array): boolean {
     const tail = this.#tails.get(conversation);
-    const old = tail?.places[sequence - tail.first];
-    if (tail === undefined || old === undefined) return false;
+    if (tail === undefined || !holds(tail, sequence)) return false;
+    const old = this.#placeOf(tail, sequence);
     const more = row.length - this.#kept.lengthOf(old);
     this.#kept.drop(old);
-    tail.places[sequence - tail.first] = this.#kept.keep(row);
+    this.#runs.set(runOf(tail, sequence), atOf(tail, sequence), this.#kept.keep(row));
     this.#bytes += more;
     if (sequence > tail.cut) this.#unflushedBytes += more;
     return true;
@@ -128,7 +134,7 @@ export class HotTail {
     this.#touched[shard] = [];
     return touched.map((tail) => {
       const from = tail.cut + 1;
-      const rows = this.#rowsOf(tail, from, tail.first + tail.places.length);
+      const rows = this.#rowsOf(tail, from, tail.first + tail.count);
       for (const row of rows) this.#unflushedBytes -= row.length;
       tail.cut = from + rows.length - 1;
       tail.isTouched = false;
@@ -149,11 +155,22 @@ export class HotTail {
 
   #rowsOf(tail: OwnTail, from: number, end: number): Uint8Array[] {
     const rows: Uint8Array[] = [];
-    for (let at = from - tail.first; at < end - tail.first; at++) {
-      const place = tail.places[at];
-      if (place !== undefined) rows.push(this.#kept.row(place));
-    }
+    for (let at = Math.max(from, tail.first); at < Math.min(end, tail.first + tail.count); at++)
+      rows.push(this.#kept.row(this.#placeOf(tail, at)));
     return rows;
+  }
+
+  #placeOf(tail: OwnTail, sequence: number): number {
+    return this.#runs.get(runOf(tail, sequence), atOf(tail, sequence));
+  }
+
+  #put(tail: OwnTail, sequence: number, place: number): void {
+    const dense = tail.first + tail.count;
+    invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
+    if (sequence > tail.base && atOf(tail, sequence) === 0)
+      (tail.more ??= []).push(this.#runs.take());
+    this.#runs.set(runOf(tail, sequence), atOf(tail, sequence), place);
+    tail.count++;
   }
 
   #shrink(): void {
@@ -173,13 +190,46 @@ export class HotTail {
     const count = through - tail.first + 1;
     if (count <= 0) return;
     invariant(through <= tail.durable, 'tail.drops-only-durable', () => ({ through }));
-    for (const place of tail.places.splice(0, count)) {
+    for (let sequence = tail.first; sequence <= through; sequence++) {
+      const place = this.#placeOf(tail, sequence);
       this.#bytes -= this.#kept.lengthOf(place);
       this.#kept.drop(place);
     }
     tail.first = through + 1;
-    if (tail.places.length > 0 || tail.isTouched) return;
+    tail.count -= count;
+    this.#giveRuns(tail);
+    if (tail.count > 0 || tail.isTouched) return;
+    this.#runs.give(tail.run);
     this.#tails.delete(this.#ids.at(tail.id));
     this.#ids.remove(tail.id);
   }
+
+  /** Of the runs whose rows are all gone the last one is kept: what comes next goes there. */
+  #giveRuns(tail: OwnTail): void {
+    const { more } = tail;
+    while (more !== undefined && tail.first - tail.base >= RUN_LENGTH) {
+      const next = more.shift();
+      if (next === undefined) break;
+      this.#runs.give(tail.run);
+      tail.run = next;
+      tail.base += RUN_LENGTH;
+    }
+    if (more?.length === 0) tail.more = undefined;
+  }
+}
+
+function holds(tail: OwnTail, sequence: number): boolean {
+  return sequence >= tail.first && sequence < tail.first + tail.count;
+}
+
+/** The run that holds the row. */
+function runOf(tail: OwnTail, sequence: number): number {
+  const index = Math.floor((sequence - tail.base) / RUN_LENGTH);
+  const run = index === 0 ? tail.run : tail.more?.[index - 1];
+  invariant(run !== undefined, 'tail.run-there', () => ({ index }));
+  return run;
+}
+
+function atOf(tail: OwnTail, sequence: number): number {
+  return (sequence - tail.base) % RUN_LENGTH;
 }

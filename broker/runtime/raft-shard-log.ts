@@ -37,6 +37,9 @@ export interface RaftShardLogOptions {
   readonly send: (shard: number, messages: readonly Message[]) => void;
 }
 
+/** Entries that are let go together: each time those that are left are copied. */
+const FORGOTTEN_AT_ONCE = 64;
+
 const KIND: Readonly<Record<'claim' | 'command' | 'config', LoggedKind>> = {
   claim: 'claim',
   command: 'command',
@@ -50,6 +53,7 @@ export class RaftShardLog implements ShardLog {
   readonly #send: (shard: number, messages: readonly Message[]) => void;
   #committed: number;
   #reign = 0;
+  #forgotten: number;
   /** What must not leave before the writes of its token are durable, oldest first. */
   #held: { readonly token: PersistToken; readonly messages: readonly Message[] }[] = [];
   /** The newest token whose writes lie in the frame being packed, respectively in flight. */
@@ -62,6 +66,7 @@ export class RaftShardLog implements ShardLog {
     this.#events = options.events;
     this.#send = options.send;
     this.#committed = options.restored.applied;
+    this.#forgotten = options.restored.applied;
     this.#raft = new Raft({
       id: options.id,
       random: options.random,
@@ -108,8 +113,20 @@ export class RaftShardLog implements ShardLog {
     return { index, term, kind: KIND[kind], payload };
   }
 
+  /**
+   * Who is alone needs no entry that it has applied: a restart reads the log on the disk. Kept until
+   * they were flushed, they took as much memory as the rows made of them, and were half of what the
+   * collector had to mark.
+   * LIMIT: the base may lie above what is flushed, so the first replica that joins has to be sent a
+   * state that was flushed at or above it (replication).
+   */
   applied(index: number): void {
     this.#raft.applied(index as Index);
+    if (index - this.#forgotten < FORGOTTEN_AT_ONCE) return;
+    this.#forgotten = index;
+    const { voters, outgoing, learners } = this.#raft.status().configuration;
+    const isAlone = voters.length === 1 && outgoing.length === 0 && learners.length === 0;
+    if (isAlone) this.#raft.compact(index as Index);
   }
 
   trim(index: number): void {

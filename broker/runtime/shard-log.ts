@@ -40,9 +40,9 @@ export interface ShardLog {
 
   /** Bytes belong to the log from now on. */
   append(payloads: readonly Uint8Array[]): AppendResult;
-  /** A committed entry that was not trimmed. */
+  /** A committed entry that is not applied yet. */
   entry(index: number): LoggedEntry;
-  /** Everything up to `index` is applied. */
+  /** Everything up to `index` is applied, and not asked for again. */
   applied(index: number): void;
   /** Everything up to `index` is durable in the state: the log may forget it. */
   trim(index: number): void;
