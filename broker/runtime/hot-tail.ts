@@ -7,7 +7,6 @@ import { IdMap } from '../../core/id-map.ts';
 import { invariant } from '../../core/invariant.ts';
 import { KeptRows } from './kept-rows.ts';
 import { PackedIds } from './packed-ids.ts';
-import { PlaceRuns, RUN_LENGTH } from './place-runs.ts';
 
 export interface Tail {
   /** Sequence of the first row in memory; all rows below are in blocks. */
@@ -30,12 +29,8 @@ interface OwnTail extends Tail {
   /** Its conversation's place among the ids. */
   readonly id: number;
   first: number;
-  count: number;
-  /** Sequence at the beginning of the first run. */
-  base: number;
-  /** Where the kept rows are, in runs: the first, and those behind it if there are more. */
-  run: number;
-  more: number[] | undefined;
+  /** Of the rows from `first` on, as the kept rows know them. */
+  readonly places: number[];
   durable: number;
   cut: number;
   isTouched: boolean;
@@ -45,7 +40,6 @@ export class HotTail {
   readonly #tails = new IdMap<OwnTail>();
   readonly #ids = new PackedIds();
   readonly #kept = new KeptRows();
-  readonly #runs = new PlaceRuns();
   readonly #touched: OwnTail[][];
   readonly #bytesMax: number;
   // Durable stretches, the longest durable first: what is dropped first.
@@ -78,17 +72,18 @@ export class HotTail {
       tail = {
         id: this.#ids.add(conversation),
         first: sequence,
-        count: 0,
-        base: sequence,
-        run: this.#runs.take(),
-        more: undefined,
+        // Not empty: an array that begins so makes room for sixteen, and most get one.
+        places: [place],
         durable,
         cut: durable,
         isTouched: false,
       };
       this.#tails.set(conversation, tail);
+    } else {
+      const dense = tail.first + tail.places.length;
+      invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
+      tail.places.push(place);
     }
-    this.#put(tail, sequence, place);
     if (tail.isTouched) return;
     tail.isTouched = true;
     this.#touched[shard]?.push(tail);
@@ -100,9 +95,8 @@ export class HotTail {
 
   row(conversation: Uint8Array, sequence: number): Uint8Array | undefined {
     const tail = this.#tails.get(conversation);
-    return tail === undefined || !holds(tail, sequence)
-      ? undefined
-      : this.#kept.row(this.#placeOf(tail, sequence));
+    const place = tail?.places[sequence - tail.first];
+    return place === undefined ? undefined : this.#kept.row(place);
   }
 
   /** The rows in [from, through] that are here; all of them, if the first is. */
@@ -114,11 +108,11 @@ export class HotTail {
   /** Replaces a row by what is left of it. False = it is not here. */
   replace(conversation: Uint8Array, sequence: number, row: Uint8Array): boolean {
     const tail = this.#tails.get(conversation);
-    if (tail === undefined || !holds(tail, sequence)) return false;
-    const old = this.#placeOf(tail, sequence);
+    const old = tail?.places[sequence - tail.first];
+    if (tail === undefined || old === undefined) return false;
     const more = row.length - this.#kept.lengthOf(old);
     this.#kept.drop(old);
-    this.#runs.set(runOf(tail, sequence), atOf(tail, sequence), this.#kept.keep(row));
+    tail.places[sequence - tail.first] = this.#kept.keep(row);
     this.#bytes += more;
     if (sequence > tail.cut) this.#unflushedBytes += more;
     return true;
@@ -134,7 +128,7 @@ export class HotTail {
     this.#touched[shard] = [];
     return touched.map((tail) => {
       const from = tail.cut + 1;
-      const rows = this.#rowsOf(tail, from, tail.first + tail.count);
+      const rows = this.#rowsOf(tail, from, tail.first + tail.places.length);
       for (const row of rows) this.#unflushedBytes -= row.length;
       tail.cut = from + rows.length - 1;
       tail.isTouched = false;
@@ -155,22 +149,11 @@ export class HotTail {
 
   #rowsOf(tail: OwnTail, from: number, end: number): Uint8Array[] {
     const rows: Uint8Array[] = [];
-    for (let at = Math.max(from, tail.first); at < Math.min(end, tail.first + tail.count); at++)
-      rows.push(this.#kept.row(this.#placeOf(tail, at)));
+    for (let at = from - tail.first; at < end - tail.first; at++) {
+      const place = tail.places[at];
+      if (place !== undefined) rows.push(this.#kept.row(place));
+    }
     return rows;
-  }
-
-  #placeOf(tail: OwnTail, sequence: number): number {
-    return this.#runs.get(runOf(tail, sequence), atOf(tail, sequence));
-  }
-
-  #put(tail: OwnTail, sequence: number, place: number): void {
-    const dense = tail.first + tail.count;
-    invariant(sequence === dense, 'tail.rows-dense', () => ({ sequence, dense }));
-    if (sequence > tail.base && atOf(tail, sequence) === 0)
-      (tail.more ??= []).push(this.#runs.take());
-    this.#runs.set(runOf(tail, sequence), atOf(tail, sequence), place);
-    tail.count++;
   }
 
   #shrink(): void {
@@ -190,46 +173,13 @@ export class HotTail {
     const count = through - tail.first + 1;
     if (count <= 0) return;
     invariant(through <= tail.durable, 'tail.drops-only-durable', () => ({ through }));
-    for (let sequence = tail.first; sequence <= through; sequence++) {
-      const place = this.#placeOf(tail, sequence);
+    for (const place of tail.places.splice(0, count)) {
       this.#bytes -= this.#kept.lengthOf(place);
       this.#kept.drop(place);
     }
     tail.first = through + 1;
-    tail.count -= count;
-    this.#giveRuns(tail);
-    if (tail.count > 0 || tail.isTouched) return;
-    this.#runs.give(tail.run);
+    if (tail.places.length > 0 || tail.isTouched) return;
     this.#tails.delete(this.#ids.at(tail.id));
     this.#ids.remove(tail.id);
   }
-
-  /** Of the runs whose rows are all gone the last one is kept: what comes next goes there. */
-  #giveRuns(tail: OwnTail): void {
-    const { more } = tail;
-    while (more !== undefined && tail.first - tail.base >= RUN_LENGTH) {
-      const next = more.shift();
-      if (next === undefined) break;
-      this.#runs.give(tail.run);
-      tail.run = next;
-      tail.base += RUN_LENGTH;
-    }
-    if (more?.length === 0) tail.more = undefined;
-  }
-}
-
-function holds(tail: OwnTail, sequence: number): boolean {
-  return sequence >= tail.first && sequence < tail.first + tail.count;
-}
-
-/** The run that holds the row. */
-function runOf(tail: OwnTail, sequence: number): number {
-  const index = Math.floor((sequence - tail.base) / RUN_LENGTH);
-  const run = index === 0 ? tail.run : tail.more?.[index - 1];
-  invariant(run !== undefined, 'tail.run-there', () => ({ index }));
-  return run;
-}
-
-function atOf(tail: OwnTail, sequence: number): number {
-  return (sequence - tail.base) % RUN_LENGTH;
 }
