@@ -55,6 +55,7 @@ export async function spread(server: ServerUnderLoad, options: BenchOptions): Pr
 async function inTurn(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
   if (options.url !== undefined)
     throw new TypeError('--beside starts both servers: leave --url out');
+  if (options.turns === 0) throw new TypeError('--turns must be at least 1');
   const second = await startServer();
   try {
     const many = await fill(server, options);
@@ -73,6 +74,7 @@ async function inTurn(server: ServerUnderLoad, options: BenchOptions): Promise<R
     return {
       conversations: many.conversations,
       besideConversations: few.conversations,
+      first: many.first,
       ...(medians(turns) as Report),
       shares: turns.map(({ share }) => share),
     };

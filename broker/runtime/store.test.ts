@@ -4,6 +4,9 @@ import { text } from '../../core/bytes.ts';
 import { directConversationRaw, groupConversationRaw } from '../../core/ids.ts';
 import { RECORD } from '../../core/record.ts';
 import { BODY_KIND, RowView } from '../../core/row.ts';
+import { MemoryStateStore } from '../../storage-engine/memory-state-store.ts';
+import { PREFIX, prefixRange } from '../../storage-engine/keys.ts';
+import { decodeSparse, SPARSE } from '../../storage-engine/sparse.ts';
 import { idOf, markCommand } from '../conversation/test-kit.ts';
 import { ALL, ANA, BO, DIRECT, createGroup, hello, sendMany } from './testing/talk.ts';
 import { rowOfRecord } from './testing/test-gateway.ts';
@@ -165,5 +168,23 @@ describe('a store on one node', () => {
     assert.ok(unit !== undefined && unit.flushedIndex >= 10);
     const rows = await node.until(node.store.reads.rows(DIRECT, ALL));
     assert.equal(rows.length, 10);
+  });
+
+  it('stores what it keeps of conversations and accounts without their zeros', async () => {
+    const node = await TestNode.started();
+    sendMany(node.gateway(), 1, 10);
+    await node.time.settle();
+    await node.flushed();
+    await node.stop();
+    const state = new MemoryStateStore({ medium: node.medium });
+    await state.open();
+    for (const prefix of [PREFIX.header, PREFIX.account]) {
+      const entries = await state.range(prefixRange(Uint8Array.of(prefix)));
+      assert.ok(entries.length > 0);
+      for (const { value } of entries) {
+        assert.equal(value[0], SPARSE);
+        assert.ok(value.length < decodeSparse(value).length);
+      }
+    }
   });
 });
