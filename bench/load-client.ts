@@ -58,7 +58,7 @@ export class LoadClient {
     });
     this.#socket.send(helloFrame(token));
     await ready;
-    if (options.marks) this.#marksTimer = setInterval(() => this.#report(), MARKS_PERIOD_MS);
+    if (options.marks) this.#reportAt(performance.now() + Math.random() * MARKS_PERIOD_MS);
   }
 
   /** Pipelined: each send names the one before it. */
@@ -98,15 +98,23 @@ export class LoadClient {
   }
 
   close(): void {
-    clearInterval(this.#marksTimer);
+    clearTimeout(this.#marksTimer);
     this.#socket?.close();
   }
 
   #closed(code: number): void {
-    clearInterval(this.#marksTimer);
+    clearTimeout(this.#marksTimer);
     for (const answer of this.#answers.values()) answer('closed', String(code));
     this.#answers.clear();
     this.#events.closed(code);
+  }
+
+  /** By the clock: intervals of one process drift into one moment, and devices of people do not. */
+  #reportAt(dueMs: number): void {
+    this.#marksTimer = setTimeout(() => {
+      this.#report();
+      this.#reportAt(dueMs + MARKS_PERIOD_MS);
+    }, dueMs - performance.now());
   }
 
   #report(): void {

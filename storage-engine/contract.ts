@@ -47,9 +47,10 @@ export interface Disk {
   space(): DiskSpace;
   /**
    * Creates `path` filled with `bytes` zeros and makes it durable, without blocking the caller's
-   * thread. An existing file is replaced. Rejects on any error and leaves then at most a `.tmp`.
+   * thread. `piece` says how many of the bytes left (1 to all) are written and synced next. An
+   * existing file is replaced. Rejects on any error and leaves then at most a `.tmp`.
    */
-  prepare(path: string, bytes: number): Promise<void>;
+  prepare(path: string, bytes: number, piece: (left: number) => Promise<number>): Promise<void>;
 }
 
 /** An open file. Calls after `close` are broken invariants. */

@@ -5,9 +5,10 @@ import path from 'node:path';
 import { describe, it } from 'mocha';
 import { ParleyError } from '../core/errors.ts';
 import { InvariantViolation } from '../core/invariant.ts';
-import { diskCases } from './disk-contract.ts';
+import { diskCases, piecesOf } from './disk-contract.ts';
 import { DiskFault, MemoryDisk } from './memory-disk.ts';
 import { NodeDisk } from './node-disk.ts';
+import { isDiskFull } from './storage-error.ts';
 import { seededRandom } from './testing.ts';
 
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
@@ -184,11 +185,9 @@ describe('memory disk: what a power cut leaves', () => {
     const file = disk.open('d/f', { create: true });
     file.write(0, [new Uint8Array(900)]);
     file.write(0, [new Uint8Array(900)]);
-    const isFull = (error: unknown): boolean =>
-      error instanceof ParleyError && error.details['problem'] === 'disk_full';
-    assert.throws(() => file.write(850, [new Uint8Array(200)]), isFull);
-    await assert.rejects(disk.prepare('d/spare', 200), isFull);
-    await disk.prepare('d/spare', 100);
+    assert.throws(() => file.write(850, [new Uint8Array(200)]), isDiskFull);
+    await assert.rejects(disk.prepare('d/spare', 200, piecesOf(100)), isDiskFull);
+    await disk.prepare('d/spare', 100, piecesOf(100));
     assert.equal(disk.space().freeBytes, 0);
   });
 });

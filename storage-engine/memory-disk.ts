@@ -125,18 +125,22 @@ export class MemoryDisk implements Disk {
     };
   }
 
-  prepare(path: string, bytes: number): Promise<void> {
-    try {
-      this.#check('prepare', path, () => this.faults.beforeWrite?.(path, bytes));
-      this.mustHaveSpace(path, bytes);
-      const { directory, name } = this.#place(path);
-      const inode = { cached: new Uint8Array(bytes), durable: new Uint8Array(bytes), pending: [] };
-      directory.cached.set(name, inode);
-      directory.durable.set(name, inode);
-      return Promise.resolve();
-    } catch (thrown) {
-      return Promise.reject(thrown instanceof Error ? thrown : diskError('prepare', path, thrown));
-    }
+  async prepare(
+    path: string,
+    bytes: number,
+    piece: (left: number) => Promise<number>,
+  ): Promise<void> {
+    const life = this.#life;
+    this.#check('prepare', path, () => this.faults.beforeWrite?.(path, bytes));
+    this.mustHaveSpace(path, bytes);
+    for (let left = bytes; left > 0; ) left -= await piece(left);
+    // What a dead process had in hand changes nothing any more.
+    if (life !== this.#life) return;
+    this.mustHaveSpace(path, bytes);
+    const { directory, name } = this.#place(path);
+    const inode = { cached: new Uint8Array(bytes), durable: new Uint8Array(bytes), pending: [] };
+    directory.cached.set(name, inode);
+    directory.durable.set(name, inode);
   }
 
   /** Cuts the power. All handles are dead; what was not synced is anything between there and gone. */

@@ -10,8 +10,6 @@ import { diskError, errnoOf } from './storage-error.ts';
 
 /** Written at once when a file is prepared. */
 const PREPARE_SLICE_BYTES: number = 1 << 20;
-/** Synced at once when a file is prepared: the other syncs of the disk wait behind no more than this. */
-const PREPARE_SYNC_BYTES: number = 8 << 20;
 
 export class NodeDisk implements Disk {
   readonly #root: string;
@@ -95,17 +93,22 @@ export class NodeDisk implements Disk {
     }
   }
 
-  async prepare(name: string, bytes: number): Promise<void> {
+  async prepare(
+    name: string,
+    bytes: number,
+    piece: (left: number) => Promise<number>,
+  ): Promise<void> {
     const full = this.#full(name);
     const temporary = `${full}.tmp`;
     try {
       const handle = await fs.promises.open(temporary, 'w', 0o600);
       try {
         const zeros = new Uint8Array(Math.min(bytes, PREPARE_SLICE_BYTES));
-        for (let at = 0; at < bytes; at += zeros.length) {
-          const part = zeros.subarray(0, Math.min(zeros.length, bytes - at));
-          await handle.write(part, 0, part.length, at);
-          if ((at + part.length) % PREPARE_SYNC_BYTES === 0) await handle.datasync();
+        for (let at = 0; at < bytes; ) {
+          const end = at + (await piece(bytes - at));
+          while (at < end)
+            at += (await handle.write(zeros, 0, Math.min(zeros.length, end - at), at)).bytesWritten;
+          await handle.datasync();
         }
         await handle.sync();
       } finally {

@@ -36,6 +36,10 @@ export function diskError(operation: string, path: string, cause: unknown): Parl
   );
 }
 
+export function isDiskFull(thrown: unknown): boolean {
+  return thrown instanceof ParleyError && thrown.details['problem'] === 'disk_full';
+}
+
 export function errnoOf(cause: unknown): string {
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string'
     ? cause.code

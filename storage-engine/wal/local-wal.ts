@@ -53,6 +53,7 @@ export class LocalWal implements Wal {
   tick(): void {
     if (this.#isDone || this.#isInFlight) return;
     this.#attempt(() => {
+      this.#writer.pace(true);
       this.#writer.tick();
       if (this.#writer.checkSpace()) this.#listener.spaceChanged(this.#writer.isLow);
     });

@@ -8,6 +8,7 @@ import type { Clock, Timers } from '../../core/clock.ts';
 import { ParleyError } from '../../core/errors.ts';
 import { InvariantViolation } from '../../core/invariant.ts';
 import { RECORD_KIND, type Disk, type Wal, type WalListener } from '../contract.ts';
+import { piecesOf } from '../disk-contract.ts';
 import { DiskFault, MemoryDisk } from '../memory-disk.ts';
 import { NodeDisk } from '../node-disk.ts';
 import { TEST_KEYS, manualClock, seededRandom, testDataKey } from '../testing.ts';
@@ -284,7 +285,7 @@ for (const [name, make] of Object.entries({ remote, local })) {
     it('a filling disk is announced, and its recovery too', async () => {
       const disk = new MemoryDisk({ random: seededRandom(1), capacityBytes: 10 * 65_536 });
       const { wal, listener, tick } = await make(disk);
-      await disk.prepare('other/ballast', 8 * 65_536 - 20_000);
+      await disk.prepare('other/ballast', 8 * 65_536 - 20_000, piecesOf(65_536));
       tick(20);
       await new Promise((resolve) => setImmediate(resolve));
       disk.remove('other/ballast');

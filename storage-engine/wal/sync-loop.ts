@@ -106,6 +106,7 @@ export class SyncLoop {
 
   #tick(): void {
     if (this.#isDone) return;
+    this.#writer.pace(this.#isIdle);
     if (this.#isIdle) this.#writer.tick();
     this.#isIdle = true;
     if (this.#flushed !== undefined) {

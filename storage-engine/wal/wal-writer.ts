@@ -141,6 +141,12 @@ export class WalWriter {
     this.#guard(() => this.#syncFrame());
   }
 
+  /** Called about every 50 ms: files needed later are prepared, faster while nobody waits. */
+  pace(isIdle: boolean): void {
+    this.#mustBeOpen();
+    this.#files.pace(this.#offset / Math.max(this.#capacityBytes, this.#offset), isIdle);
+  }
+
   /** Called when idle, about every 50 ms: marks the last frame as synced, rolls by age. */
   tick(): void {
     this.#mustBeOpen();
