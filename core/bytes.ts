@@ -10,6 +10,11 @@ const HIGH = 2 ** 32;
 
 export const EMPTY: Uint8Array = new Uint8Array(0);
 
+/** Makes memory that many small things are cut from: zeros that nobody else has. */
+export type NewChunk = (bytes: number) => Uint8Array;
+
+export const newChunk: NewChunk = (bytes) => new Uint8Array(bytes);
+
 export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }

@@ -3,7 +3,7 @@
  * synchronous; two machines given the same entries are equal in every byte, whatever each of them
  * had resident, evicted or flushed in between.
  */
-import { viewOf, readU53 } from '../../core/bytes.ts';
+import { newChunk, readU53, viewOf, type NewChunk } from '../../core/bytes.ts';
 import {
   COMMAND_KEY_OFFSET,
   COMMAND_KIND,
@@ -52,6 +52,8 @@ import { Targets } from './targets.ts';
 export interface ConversationMachineOptions {
   /** Where the running checksum of effects goes on, after a restart. */
   readonly effectsChecksum?: number;
+  /** Of what rows and copies of units are cut from. */
+  readonly newChunk?: NewChunk;
 }
 
 export function createConversationMachine(
@@ -63,16 +65,20 @@ export function createConversationMachine(
 const NOTHING: Needs = { conversation: false, target: 0 };
 
 export class PackedConversationMachine implements ConversationMachine {
-  readonly #residents: Residents = new Residents();
-  readonly #live: LiveConversation = new LiveConversation(this.#residents);
+  readonly #residents: Residents;
+  readonly #live: LiveConversation;
   readonly #targets: Targets = new Targets();
-  readonly #rowSpace: RowSpace = new RowSpace();
+  readonly #rowSpace: RowSpace;
   readonly #checksum: EffectsChecksum;
   #settings: ShardSettings = SETTINGS_AT_FIRST;
   /** Key under which changed settings wait to be flushed. */
   #settingsKey: Uint8Array | undefined;
 
   constructor(options: ConversationMachineOptions = {}) {
+    const chunks = options.newChunk ?? newChunk;
+    this.#residents = new Residents(chunks);
+    this.#live = new LiveConversation(this.#residents);
+    this.#rowSpace = new RowSpace(chunks);
     this.#checksum = new EffectsChecksum(options.effectsChecksum ?? 0);
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import fc from 'fast-check';
+import { newChunk } from '../../core/bytes.ts';
 import { Arena } from './arena.ts';
 import { IdTable } from './id-table.ts';
 import { IdWords, readU48, U48_MAX, writeU48 } from './packed.ts';
@@ -110,7 +111,7 @@ describe('a recency list', () => {
 
 describe('the space of rows', () => {
   it('gives zeros that nobody else has, large rows buffers of their own', () => {
-    const space = new RowSpace();
+    const space = new RowSpace(newChunk);
     for (const bytes of [100, 16_384, 16_384, 16_384, 16_384, 60_000, 300]) {
       space.take(bytes);
       const taken = space.chunk.bytes.subarray(space.at, space.at + bytes);

@@ -7,7 +7,7 @@
  * A small conversation is stored as one value, its sender records behind its header (stored-header.ts);
  * the units of the others are stored each under a key of its own.
  */
-import { EMPTY } from '../../core/bytes.ts';
+import { EMPTY, type NewChunk } from '../../core/bytes.ts';
 import { invariant } from '../../core/invariant.ts';
 import type { Arena } from './arena.ts';
 import type { DirtyUnit, StateUnit } from './contract.ts';
@@ -65,7 +65,11 @@ export class Residents {
   #flags: Uint8Array = new Uint8Array(64);
   #changed: number[] = [];
   #taken: number[] = [];
-  readonly #copies: RowSpace = new RowSpace();
+  readonly #copies: RowSpace;
+
+  constructor(newChunk: NewChunk) {
+    this.#copies = new RowSpace(newChunk);
+  }
 
   get count(): number {
     return this.#table.size;

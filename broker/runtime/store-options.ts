@@ -1,4 +1,5 @@
 /** What a store is made of and bounded by. server/ fills it; nothing in here has a default. */
+import type { NewChunk } from '../../core/bytes.ts';
 import type { Clock, Random, Timers } from '../../core/clock.ts';
 import type { Index, ReplicaId, ShardId } from '../../core/ids.ts';
 import type { Logger } from '../../core/observe.ts';
@@ -57,6 +58,8 @@ export interface StoreOptions {
   readonly settings: ShardSettings;
   /** What each shard sees in place of its log; absent = the log itself. For twins of the simulator. */
   readonly shardLog?: (log: ShardLog) => ShardLog;
+  /** Of what commands are kept in. */
+  readonly newChunk: NewChunk;
   readonly machine: () => ConversationMachine;
   readonly accounts: () => AccountMachine;
   readonly render: RenderConversation;

@@ -299,7 +299,7 @@ export class Store implements Metered {
       counts,
       budget,
       shardLog: this.options.shardLog,
-      arena: new CommandArena(),
+      arena: new CommandArena(this.options.newChunk),
       stamps: this.#stamps,
       arm: this.loop.arm,
       stopped: (shard, index) => log.error('shard stopped', { shard, index }),

@@ -30,6 +30,7 @@ import { REAL_CLOCK, REAL_RANDOM, REAL_TIMERS } from '../real-time.ts';
 import { serveCalls } from '../rpc.ts';
 import { portOf } from './port.ts';
 import type { SyncThreadOptions } from './sync-thread.ts';
+import { uncountedChunks } from './uncounted-chunks.ts';
 
 export interface StoreThreadOptions {
   readonly name: string;
@@ -84,6 +85,7 @@ class StoreThread implements StoreCalls {
     // The replica's id: this node holds the first replica of every shard, and is the only voter.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const replica = THIS_REPLICA as ReplicaId;
+    const newChunk = uncountedChunks();
     const store = new Store({
       limits,
       settings,
@@ -94,7 +96,8 @@ class StoreThread implements StoreCalls {
       log: this.#log,
       replica,
       voters: [replica],
-      machine: () => new PackedConversationMachine(),
+      newChunk,
+      machine: () => new PackedConversationMachine({ newChunk }),
       accounts: () => new DirectoryMachine(),
       render: renderConversation,
       queries: (reads) => queryHandlerOf(reads, this.#log),

@@ -3,6 +3,7 @@
  * process on them, assembled as server/threads/store-thread.ts does it with virtual parts, and the
  * gateways' processes before it.
  */
+import { newChunk } from '../../core/bytes.ts';
 import type { ReplicaId } from '../../core/ids.ts';
 import type { Logger } from '../../core/observe.ts';
 import { toParleyError } from '../../core/errors.ts';
@@ -130,6 +131,7 @@ export class VirtualNode {
     const store = new Store({
       ...(weakness.log === undefined ? {} : { shardLog: weakness.log }),
       limits: settings.limits,
+      newChunk,
       settings: settings.settings,
       storage: this.#storage(scope),
       clock: scope,

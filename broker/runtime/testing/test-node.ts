@@ -1,5 +1,5 @@
 /** One node over the memory twins, which can be crashed and started again. */
-import { utf8 } from '../../../core/bytes.ts';
+import { newChunk, utf8 } from '../../../core/bytes.ts';
 import { ParleyError } from '../../../core/errors.ts';
 import type { ReplicaId } from '../../../core/ids.ts';
 import { invariant } from '../../../core/invariant.ts';
@@ -163,6 +163,7 @@ export class TestNode {
     const medium = this.medium;
     return new Store({
       limits: { ...TEST_LIMITS, ...options.limits },
+      newChunk,
       storage: {
         state: new MemoryStateStore({
           medium,
