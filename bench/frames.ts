@@ -114,6 +114,16 @@ export function listMessagesRequest(conversation: string, limit: number): Buffer
   return new Out(64).text(1, conversation).number(6, limit).done();
 }
 
+export function listConversationsRequest(question: {
+  readonly pageSize: number;
+  readonly pageToken: string;
+  readonly since: string;
+}): Buffer {
+  const { pageSize, pageToken, since } = question;
+  const out = new Out(since.length + pageToken.length + 32);
+  return out.text(1, since).number(3, pageSize).text(4, pageToken).done();
+}
+
 /** Walks the fields of a protobuf message without building anything. */
 export class In {
   field = 0;

@@ -1,10 +1,10 @@
 /** The scenarios (README.md here says what each one means). Every one returns what it measured. */
-import { performance } from 'node:perf_hooks';
-import { call, makeDevices, makeGroup, makeUsers, type Account } from './accounts.ts';
+import { makeDevices, makeGroup, makeUsers, type Account } from './accounts.ts';
 import { metric, round, runLoads, type Figures } from './fleet.ts';
 import type { SendLoad } from './load.ts';
 import { processTree, residentBytes } from './machine.ts';
 import type { BenchOptions, Report, Scenario } from './options.ts';
+import { resume } from './resume.ts';
 import { direct, flushed, sendLoad } from './send-load.ts';
 import type { ServerUnderLoad } from './server-process.ts';
 import { spread } from './spread.ts';
@@ -167,92 +167,6 @@ async function history(server: ServerUnderLoad, options: BenchOptions): Promise<
     generatorCores: figures.generatorCores,
     shortPages: figures.lost,
   };
-}
-
-interface Listing {
-  readonly ms: number;
-  readonly listed: number;
-  readonly pages: number;
-  readonly syncToken: string;
-}
-
-const LISTINGS = 9;
-
-/** Every page of a user's conversations, one after the other, with their last messages. */
-async function listAll(server: ServerUnderLoad, account: Account): Promise<Listing> {
-  const began = performance.now();
-  let listed = 0;
-  let pages = 0;
-  let pageToken = '';
-  let syncToken = '';
-  do {
-    const next = pageToken === '' ? '' : `&pageToken=${encodeURIComponent(pageToken)}`;
-    const { body } = await call(server.url, 'GET', `/v1/conversations?pageSize=200${next}`, {
-      token: account.accessToken,
-    });
-    pageToken = textOf(body['nextPageToken']);
-    syncToken = textOf(body['syncToken']);
-    listed += Array.isArray(body['conversations']) ? body['conversations'].length : 0;
-    pages++;
-  } while (pageToken !== '' && pages <= 1000);
-  return { ms: round(performance.now() - began), listed, pages, syncToken };
-}
-
-/** One user with many conversations: first sync, then what a reconnect costs after a few changed. */
-async function resume(server: ServerUnderLoad, options: BenchOptions): Promise<Report> {
-  const count = options.conversations;
-  const users = await makeUsers(server.url, 'resume', count + 1);
-  const me = users[0] as Account;
-  const others = users.slice(1);
-  await writeEach(server, others, me, options);
-  const list = async (
-    query: string,
-  ): Promise<{ ms: number; body: Readonly<Record<string, unknown>> }> => {
-    const began = performance.now();
-    const { body } = await call(server.url, 'GET', `/v1/conversations?${query}`, {
-      token: me.accessToken,
-    });
-    return { ms: round(performance.now() - began), body };
-  };
-  const first = await list('pageSize=30');
-  // The first listing of a process is also its compilation: all are shown, the median is the figure.
-  const listings: Listing[] = [];
-  for (let run = 0; run < LISTINGS; run++) listings.push(await listAll(server, me));
-  const { listed, pages, syncToken } = listings[0] as Listing;
-  const wholeMs = listings.map(({ ms }) => ms).sort((a, b) => a - b);
-  await writeEach(server, others.slice(0, options.changed), me, options);
-  const delta = await list(`pageSize=30&since=${encodeURIComponent(syncToken)}`);
-  const changed = delta.body['conversations'];
-  return {
-    conversations: listed,
-    firstPageMs: first.ms,
-    wholeListMs: wholeMs[LISTINGS >> 1],
-    wholeListMsAll: wholeMs,
-    pages,
-    changed: Array.isArray(changed) ? changed.length : 0,
-    resumeMs: delta.ms,
-  };
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-async function writeEach(
-  server: ServerUnderLoad,
-  senders: readonly Account[],
-  to: Account,
-  options: BenchOptions,
-): Promise<void> {
-  const load: SendLoad = {
-    ...sendLoad(options, server),
-    users: senders,
-    senders: senders.map((_, user) => ({ user, targets: [direct(to)] })),
-    window: 1,
-    marks: false,
-    sendsMax: 1,
-  };
-  await runLoads(server, [load], { warmSeconds: 0, seconds: 10 });
 }
 
 /** From the process's start to its ready line: on a new directory, after a stop, after a kill. */
