@@ -2,16 +2,18 @@
  * Performs the asks of routines: queries and commands over the Link, users through the identity
  * port. The asks of one yield go out together; a failed one is thrown into the routine.
  */
+import type { Message } from '@bufbuild/protobuf';
 import { BoundedQueue } from '../core/bounded-queue.ts';
 import { ParleyError, toParleyError } from '../core/errors.ts';
 import { PassingMap } from '../core/passing-map.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/observe.ts';
+import type { Codec } from '../proto/codec.ts';
 import type { KnownUsers } from './known-users.ts';
 import { queryNamed } from './methods.ts';
 import type { IdentityPort } from './ports.ts';
 import type { IdentityMethod } from './session/method-names.ts';
-import type { Ask, Routine } from './session/routine.ts';
+import type { AnswerRead, Ask, Routine } from './session/routine.ts';
 import { RequestRate } from './rest/rate.ts';
 import type { StoreLink } from './store-link.ts';
 
@@ -236,15 +238,27 @@ export class RoutineRunner {
       { number: form.number, key: ask.key, user, device },
       bytes,
       (outcome) => {
-        if (outcome instanceof ParleyError || ask.raw)
-          return done(outcome instanceof ParleyError ? outcome : outcome.bytes);
+        if (outcome instanceof ParleyError) return done(outcome);
+        let answer: unknown;
         try {
-          done(form.output.decode(outcome.bytes));
+          answer = readAnswer(form.output, outcome.bytes, ask.read);
         } catch (error) {
-          done(this.#failure(error));
+          return done(this.#failure(error));
         }
+        done(answer);
       },
     );
+  }
+}
+
+function readAnswer(codec: Codec<Message>, bytes: Uint8Array, read: AnswerRead): unknown {
+  switch (read) {
+    case 'whole':
+      return codec.decode(bytes);
+    case 'opened':
+      return codec.open(bytes);
+    case 'bytes':
+      return bytes;
   }
 }
 

@@ -3,7 +3,11 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, it } from 'mocha';
 import { codecOf } from './codec.ts';
 import { DecodeError } from './decode-error.ts';
-import { ClientFrameSchema, ServerFrameSchema } from './gen/parley/client/v1/session_pb.ts';
+import {
+  ClientFrameSchema,
+  RowsSchema,
+  ServerFrameSchema,
+} from './gen/parley/client/v1/session_pb.ts';
 import { ListMessagesRequestSchema } from './gen/parley/client/v1/messages_pb.ts';
 import { ContentSchema } from './gen/parley/v1/content_pb.ts';
 import { UserSchema } from './gen/parley/v1/types_pb.ts';
@@ -11,6 +15,7 @@ import { UserSchema } from './gen/parley/v1/types_pb.ts';
 const frames = codecOf(ClientFrameSchema);
 const pushes = codecOf(ServerFrameSchema);
 const contents = codecOf(ContentSchema);
+const rows = codecOf(RowsSchema);
 
 const SEND = {
   id: 2,
@@ -76,6 +81,33 @@ describe('codec', () => {
     assert.deepEqual(pushes.toJson({ rows: { items: [{ rows: [{ sequence: 1, body }] }] } }), {
       rows: { items: [{ rows: [{ sequence: 1, body: { message: { text: { body: 'hi' } } } }] }] },
     });
+  });
+  it('opens the outermost message and leaves those inside as their bytes', () => {
+    const frame = {
+      id: 7,
+      rows: { items: [{ conversationId: 'c', head: 1, rows: [{ sequence: 1 }] }] },
+    };
+    const bytes = pushes.encode(frame);
+    const opened = pushes.open(bytes);
+    assert.equal(opened.id, 7);
+    assert.ok(opened.rows instanceof Uint8Array);
+    assert.equal(opened.ready, undefined);
+    assert.deepEqual(pushes.encode({ id: opened.id, rows: opened.rows }), bytes);
+    const page = rows.open(opened.rows);
+    assert.deepEqual(
+      page.items.map((item) => item.length),
+      [9],
+    );
+    assert.deepEqual(pushes.toJson({ id: 7, rows: { items: page.items } }), frame);
+  });
+  it('refuses to open what is broken outside, and does not look inside', () => {
+    const unknown = Buffer.from([...pushes.encode({ id: 1 }), 0xfa, 0x3f, 0x00]);
+    assert.throws(() => pushes.open(unknown), { fault: 'unknown-field' });
+    const cut = pushes.encode({ rows: { items: [{ conversationId: 'c' }] } }).subarray(0, 4);
+    assert.throws(() => pushes.open(cut), { fault: 'malformed' });
+    const field = pushes.encode({ rows: new Uint8Array([255, 255]) });
+    assert.throws(() => pushes.decode(field), { fault: 'malformed' });
+    assert.deepEqual(pushes.open(field).rows, new Uint8Array([255, 255]));
   });
   it('keeps explicit presence: an optional zero is not an absent one', () => {
     const users = codecOf(UserSchema);

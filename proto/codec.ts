@@ -42,6 +42,19 @@ export type Sparse<T> = T extends bigint
 /** `Sparse` without the choice of giving it encoded: what one builds and spreads. */
 export type Fields<T> = Exclude<Sparse<T>, Uint8Array>;
 
+/** A message of which only the outermost is read: those inside are their own protobuf bytes. */
+export type Opened<T> = {
+  [K in keyof T as K extends '$typeName' | '$unknown' ? never : K]: OpenedField<T[K]>;
+};
+
+type OpenedField<V> = V extends Uint8Array
+  ? Uint8Array
+  : V extends readonly (infer Item)[]
+    ? OpenedField<Item>[]
+    : V extends object
+      ? Uint8Array
+      : Plain<V>;
+
 export interface Codec<T> {
   readonly typeName: string;
   /** Reads a JSON value. Unknown keys are refused; null counts as absent. */
@@ -50,6 +63,8 @@ export interface Codec<T> {
   toJson(message: Sparse<T>): JsonObject;
   /** Reads protobuf bytes. Unknown fields are refused. */
   decode(bytes: Uint8Array, path?: string): Plain<T>;
+  /** As `decode`, of the outermost message: those inside stay views of `bytes`, and are not judged. */
+  open(bytes: Uint8Array): Opened<T>;
   encode(message: Sparse<T>): Uint8Array;
 }
 
@@ -71,6 +86,8 @@ interface Field {
   readonly toJson: (value: unknown) => JsonValue | undefined;
   readonly wire: WireType;
   readonly decode: (reader: BinaryReader, before: unknown, path: string, depth: number) => unknown;
+  /** Of messages: leaves what is inside as it is. */
+  readonly open?: (reader: BinaryReader, before: unknown) => unknown;
   /** Lists of numbers may come packed. */
   readonly decodePacked?: (reader: BinaryReader, before: unknown, path: string) => unknown;
   readonly encode: (writer: BinaryWriter, value: unknown) => void;
@@ -130,7 +147,11 @@ class MessageCodec {
     return out;
   }
 
-  decode(bytes: Uint8Array, path = '', depth = 0): Shape {
+  open(bytes: Uint8Array): Shape {
+    return this.decode(bytes, '', 0, true);
+  }
+
+  decode(bytes: Uint8Array, path = '', depth = 0, isOpened = false): Shape {
     if (depth > DEPTH_MAX) throw new DecodeError('malformed', path);
     const message = this.#blank();
     const reader = new BinaryReader(bytes);
@@ -142,7 +163,10 @@ class MessageCodec {
           throw new DecodeError('unknown-field', path === '' ? `#${number}` : `${path}.#${number}`);
         const at = path === '' ? field.name : `${path}.${field.name}`;
         const before = message[field.name];
-        if (wire === field.wire) message[field.name] = field.decode(reader, before, at, depth + 1);
+        if (isOpened && field.open !== undefined && wire === field.wire)
+          message[field.name] = field.open(reader, before);
+        else if (wire === field.wire)
+          message[field.name] = field.decode(reader, before, at, depth + 1);
         else if (field.decodePacked !== undefined && wire === WireType.LengthDelimited)
           message[field.name] = field.decodePacked(reader, before, at);
         else throw new DecodeError('malformed', at);
@@ -247,6 +271,7 @@ function messageField(name: string, number: number, desc: DescMessage): Field {
     toJson: (value) => codec.toJson(value as Shape),
     wire: WireType.LengthDelimited,
     decode: (reader, _before, path, depth) => codec.decode(reader.bytes(), path, depth),
+    open: (reader) => reader.bytes(),
     encode: (writer, value) => writeMessage(writer, number, codec, value),
   };
 }
@@ -281,6 +306,10 @@ function messageListField(name: string, number: number, desc: DescMessage): Fiel
       const list = before as Shape[];
       list.push(codec.decode(reader.bytes(), `${path}[${list.length}]`, depth));
       return list;
+    },
+    open: (reader, before) => {
+      (before as Uint8Array[]).push(reader.bytes());
+      return before;
     },
     encode: (writer, value) => {
       for (const item of value as unknown[]) writeMessage(writer, number, codec, item);

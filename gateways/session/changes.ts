@@ -5,13 +5,13 @@
  */
 import { compareBytes } from '../../core/bytes.ts';
 import { encodeId, slotOf } from '../../core/ids.ts';
-import type { Plain } from '../../proto/codec.ts';
+import type { Opened, Plain } from '../../proto/codec.ts';
 import type {
   ChangedAnswer,
   DirectoryAnswer,
   ViewsAnswer,
 } from '../../proto/gen/parley/broker/v1/link_pb.ts';
-import { query, type Routine } from './routine.ts';
+import { openedQuery, query, type Question, type Routine } from './routine.ts';
 import type { Caller } from './caller.ts';
 import type { Surroundings } from './session-contract.ts';
 import { NOWHERE, type Position } from './sync-token.ts';
@@ -86,23 +86,43 @@ export function* changesSince(
   };
 }
 
-/** Conversations as the caller sees them, the first `answered`; those he sees no more are left out. */
+/**
+ * Conversations as the caller sees them, the first `answered`; those he sees no more are left out.
+ * They go on to him as they are.
+ */
 export function* viewsOf(
   caller: Caller,
   conversations: readonly Pick<ChangedConversation, 'conversation'>[],
   messages: { readonly each: number; readonly of: number },
-): Routine<Views> {
+): Routine<Opened<ViewsAnswer>> {
   if (conversations.length === 0) return { conversations: [], recent: [], answered: 0 };
-  const raw = new Uint8Array(conversations.length * 16);
-  for (const [i, entry] of conversations.entries()) raw.set(entry.conversation, i * 16);
-  const views = yield* query<Views>({
+  const views = yield* openedQuery<ViewsAnswer>(viewsQuestion(caller, conversations, messages));
+  return { ...views, answered: answeredOf(views, conversations) };
+}
+
+function viewsQuestion(
+  caller: Caller,
+  conversations: readonly Pick<ChangedConversation, 'conversation'>[],
+  messages: { readonly each: number; readonly of: number },
+): Question {
+  return {
     method: 'Link.Views',
     key: caller.user,
     caller,
-    request: { conversations: raw, messages: messages.each, messagesOf: messages.of },
-  });
-  // A store of the build before covers them all, and does not say so.
-  return { ...views, answered: views.answered > 0 ? views.answered : conversations.length };
+    request: {
+      conversations: joinIds(conversations.map(({ conversation }) => conversation)),
+      messages: messages.each,
+      messagesOf: messages.of,
+    },
+  };
+}
+
+/** A store of the build before covers them all, and does not say so. */
+function answeredOf(
+  { answered }: { readonly answered: number },
+  asked: readonly unknown[],
+): number {
+  return answered > 0 ? answered : asked.length;
 }
 
 /**
@@ -113,8 +133,9 @@ export function* stillLeft(caller: Caller, left: readonly Uint8Array[]): Routine
   const gone: string[] = [];
   for (let at = 0; at < left.length; ) {
     const entries = left.slice(at, at + VIEWS_MAX).map((conversation) => ({ conversation }));
-    const { conversations, answered } = yield* viewsOf(caller, entries, { each: 0, of: 0 });
-    const open = new Set(conversations.map(({ conversationId }) => conversationId));
+    const views = yield* query<Views>(viewsQuestion(caller, entries, { each: 0, of: 0 }));
+    const answered = answeredOf(views, entries);
+    const open = new Set(views.conversations.map(({ conversationId }) => conversationId));
     for (const { conversation } of entries.slice(0, answered)) {
       const id = encodeId('cnv', conversation);
       if (!open.has(id)) gone.push(id);

@@ -4,18 +4,18 @@
  * hand. A failed ask is thrown into the routine as a ParleyError.
  */
 import type { QueryMethod } from '../../core/query.ts';
+import type { Opened } from '../../proto/codec.ts';
 import type { Caller, Commit } from './caller.ts';
 
+/** Of an answer: all of it, the outermost message with those inside as bytes, or nothing. */
+export type AnswerRead = 'whole' | 'opened' | 'bytes';
+
 export type Ask =
-  /** To the broker. The answer is decoded unless `raw`; `key` decides the store. */
-  | {
+  /** To the broker; `key` decides the store. */
+  | ({
       readonly ask: 'query';
-      readonly method: QueryMethod;
-      readonly key: Uint8Array;
-      readonly caller: Caller;
-      readonly request: object;
-      readonly raw: boolean;
-    }
+      readonly read: AnswerRead;
+    } & Question)
   | { readonly ask: 'command'; readonly bytes: Uint8Array }
   /** Answered when most of what was pushed has left for the client; refused when he is gone. */
   | { readonly ask: 'room' }
@@ -30,26 +30,29 @@ export type Ask =
 /** Asks of one yield are performed together; the answers come in their order. */
 export type Routine<T> = Generator<readonly Ask[], T, readonly unknown[]>;
 
-/** A query whose answer is read. */
-export function* query<T>(question: {
+export interface Question {
   readonly method: QueryMethod;
   readonly key: Uint8Array;
   readonly caller: Caller;
   readonly request: object;
-}): Routine<T> {
-  const [answer] = yield [{ ask: 'query', raw: false, ...question }];
+}
+
+/** A query whose answer is read. */
+export function* query<T>(question: Question): Routine<T> {
+  const [answer] = yield [{ ask: 'query', read: 'whole', ...question }];
   // The loop decodes by the method's descriptor: the type is the method's response.
   return answer as T;
 }
 
+/** A query whose answer is mostly passed on: the messages inside stay bytes. */
+export function* openedQuery<T>(question: Question): Routine<Opened<T>> {
+  const [answer] = yield [{ ask: 'query', read: 'opened', ...question }];
+  return answer as Opened<T>;
+}
+
 /** A query whose answer goes to the caller as it is. */
-export function* passOn(question: {
-  readonly method: QueryMethod;
-  readonly key: Uint8Array;
-  readonly caller: Caller;
-  readonly request: object;
-}): Routine<Uint8Array> {
-  const [answer] = yield [{ ask: 'query', raw: true, ...question }];
+export function* passOn(question: Question): Routine<Uint8Array> {
+  const [answer] = yield [{ ask: 'query', read: 'bytes', ...question }];
   return answer as Uint8Array;
 }
 
