@@ -42,6 +42,11 @@ export interface Disk {
   rename(from: string, to: string): void;
   /** Removes a file; a missing one is no error. Durable after `syncDirectory`. */
   remove(path: string): void;
+  /**
+   * As `remove`, without blocking the caller's thread: that of 64 MiB takes 20 ms. One after the other
+   * in the order of the calls; when one has rejected, so do those behind it.
+   */
+  discard(path: string): Promise<void>;
   /** Makes creations, renames and removals in a directory durable. */
   syncDirectory(path: string): void;
   space(): DiskSpace;

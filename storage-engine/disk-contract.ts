@@ -106,6 +106,17 @@ const CASES: Readonly<Record<string, CaseBody>> = {
     assert.equal(contents(disk, 'd/new'), '12');
   },
 
+  'what is discarded goes in order, and a missing file is no error': async (disk) => {
+    disk.makeDirectory('d');
+    for (const name of ['a', 'b', 'c']) create(disk, `d/${name}`, 'content');
+    void disk.discard('d/a');
+    void disk.discard('d/none');
+    await disk.discard('d/b');
+    assert.deepEqual(disk.list('d'), ['c']);
+    create(disk, 'd/a', 'again');
+    assert.equal(contents(disk, 'd/a'), 'again');
+  },
+
   'a prepared file is all zeros, and replaces what was there': async (disk) => {
     disk.makeDirectory('d');
     create(disk, 'd/f', 'content');

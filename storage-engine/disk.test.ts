@@ -72,6 +72,22 @@ describe('disk contract: real files', () => {
     }
   });
 
+  it('behind a discard that failed nothing is discarded: no hole comes into being', async () => {
+    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'parley-disk-'));
+    try {
+      const disk = new NodeDisk(root);
+      disk.makeDirectory('d/not-a-file');
+      disk.open('d/b', { create: true }).close();
+      const first = disk.discard('d/not-a-file');
+      const second = disk.discard('d/b');
+      await assert.rejects(first, /remove of .*not-a-file failed/);
+      await assert.rejects(second, /remove of .*not-a-file failed/);
+      assert.deepEqual(disk.list('d'), ['b', 'not-a-file']);
+    } finally {
+      fs.rmSync(root, { recursive: true, force: true });
+    }
+  });
+
   it('an error names the file and what to do', () => {
     assert.throws(
       () => new NodeDisk(process.execPath).makeDirectory('wal'),

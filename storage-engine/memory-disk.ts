@@ -108,6 +108,11 @@ export class MemoryDisk implements Disk {
     if (directory.cached.delete(name)) directory.pending.push({ kind: 'remove', name });
   }
 
+  discard(path: string): Promise<void> {
+    this.remove(path);
+    return Promise.resolve();
+  }
+
   syncDirectory(path: string): void {
     this.#check('fsync', path, () => this.faults.beforeSync?.(path));
     const directory = this.#directory(path);

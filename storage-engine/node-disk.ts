@@ -1,6 +1,6 @@
 /**
  * The Disk on a real directory, by synchronous calls: it belongs to the sync thread, or to a start
- * that has nothing else to do. Only `prepare` works in the background.
+ * that has nothing else to do. Only `prepare` and `discard` work in the background.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -13,6 +13,8 @@ const PREPARE_SLICE_BYTES: number = 1 << 20;
 
 export class NodeDisk implements Disk {
   readonly #root: string;
+  /** Of everything discarded so far. */
+  #discarded: Promise<void> = Promise.resolve();
 
   constructor(root: string) {
     this.#root = path.resolve(root);
@@ -73,6 +75,18 @@ export class NodeDisk implements Disk {
     } catch (thrown) {
       throw diskError('remove', full, thrown);
     }
+  }
+
+  discard(name: string): Promise<void> {
+    const full = this.#full(name);
+    this.#discarded = this.#discarded.then(async () => {
+      try {
+        await fs.promises.rm(full, { force: true });
+      } catch (thrown) {
+        throw diskError('remove', full, thrown);
+      }
+    });
+    return this.#discarded;
   }
 
   syncDirectory(directory: string): void {

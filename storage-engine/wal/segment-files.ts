@@ -40,6 +40,7 @@ export class SegmentFiles {
   /** Name of the file that `take` gave out and `name` has yet to rename. */
   #taken: string | undefined;
   #isStarting = true;
+  #discarded: Promise<void> = Promise.resolve();
   readonly #spare: Preparation;
   readonly #reserve: Preparation;
 
@@ -59,9 +60,17 @@ export class SegmentFiles {
     this.#reserve = new Preparation(disk, RESERVE);
   }
 
-  /** Resolves when nothing is being prepared; rejects if the disk failed (a full one is no failure). */
+  /** Resolves when nothing is being prepared or removed; rejects if the disk failed (a full one is no failure). */
   get settled(): Promise<void> {
-    return Promise.all([this.#spare.settled, this.#reserve.settled]).then(() => undefined);
+    const all = [this.#spare.settled, this.#reserve.settled, this.#discarded];
+    return Promise.all(all).then(() => undefined);
+  }
+
+  /** Removes a segment that nobody needs any more, in the background. */
+  discard(path: string): void {
+    this.#discarded = this.#disk.discard(path);
+    // As with files that are prepared: whoever cares awaits `settled`.
+    this.#discarded.catch(() => undefined);
   }
 
   /**

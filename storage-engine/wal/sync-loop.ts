@@ -91,7 +91,7 @@ export class SyncLoop {
         ]);
         return;
       case 'trim':
-        // Removing 64 MiB takes the file system a while: it waits for a tick between frames.
+        // What it takes to find out what may go waits for a tick between frames.
         this.#flushed = message.flushed;
         return;
       case 'close':

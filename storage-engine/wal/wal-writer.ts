@@ -174,7 +174,7 @@ export class WalWriter {
     let removed = 0;
     for (const segment of candidates) {
       if (bytes <= retentionBytes && segment.createdMs >= oldest) break;
-      this.#guard(() => this.#disk.remove(segmentPath(segment.id)));
+      this.#files.discard(segmentPath(segment.id));
       bytes -= segment.bytes;
       removed++;
     }
