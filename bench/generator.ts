@@ -299,11 +299,8 @@ class HistoryRun implements Run {
           : began + ((turn * readers.length + reader) * 1000) / pagesPerSecond;
       while (now() < dueMs) await new Promise((done) => setTimeout(done, dueMs - now()));
       const request = listMessagesRequest(mine[turn % mine.length] ?? '', pageSize);
-      const messages = await new Promise<number>((done) =>
-        this.#clients[reader]?.call('Messages.List', request, (bytes, start, end) =>
-          done(messagesIn(bytes, start, end)),
-        ),
-      );
+      const messages = await this.#clients[reader]?.call('Messages.List', request, messagesIn);
+      if (messages === undefined) return;
       const at = now();
       if (messages !== pageSize) this.#count.lost++;
       if (at < fromMs || at >= untilMs) continue;

@@ -20,6 +20,14 @@ export interface LoadEvents {
 
 type Answer = (outcome: 'commit' | 'error' | 'closed', reason: string) => void;
 
+/** Where a result lies in its message. */
+export type ReadResult<T> = (bytes: Buffer, start: number, end: number) => T;
+
+interface Waiting {
+  readonly done: ReadResult<void>;
+  readonly failed: (why: string) => void;
+}
+
 /** The sends of one conversation: numbers taken, the last accepted, how many are unanswered. */
 interface Lane {
   last: number;
@@ -33,7 +41,7 @@ export class LoadClient {
   readonly outboxId: string = randomUUID();
   readonly #events: LoadEvents;
   readonly #answers = new Map<number, Answer>();
-  readonly #results = new Map<number, (bytes: Buffer, start: number, end: number) => void>();
+  readonly #results = new Map<number, Waiting>();
   readonly #lanes = new Map<string, Lane>();
   readonly #marks = new Map<string, number>();
   readonly #heads = new Map<string, number>();
@@ -83,14 +91,16 @@ export class LoadClient {
     );
   }
 
-  call(
-    method: string,
-    request: Buffer,
-    done: (bytes: Buffer, start: number, end: number) => void,
-  ): void {
+  /** Reads the result while it stands. Rejects when it is refused, or the connection ends. */
+  call<T>(method: string, request: Buffer, read: ReadResult<T>): Promise<T> {
     const id = this.#nextId++;
-    this.#results.set(id, done);
-    this.#socket?.send(callFrame(id, method, request));
+    return new Promise((done, fail) => {
+      this.#results.set(id, {
+        done: (bytes, start, end) => done(read(bytes, start, end)),
+        failed: (why) => fail(new TypeError(`${method}: ${why}`)),
+      });
+      this.#socket?.send(callFrame(id, method, request));
+    });
   }
 
   raw(frame: Buffer): void {
@@ -106,6 +116,8 @@ export class LoadClient {
     clearTimeout(this.#marksTimer);
     for (const answer of this.#answers.values()) answer('closed', String(code));
     this.#answers.clear();
+    for (const { failed } of this.#results.values()) failed(`closed with ${code}`);
+    this.#results.clear();
     this.#events.closed(code);
   }
 
@@ -142,9 +154,9 @@ export class LoadClient {
           this.#answered(id, 'error', reasonOf(frame.inside()));
           break;
         case SERVER.result: {
-          const done = this.#results.get(id);
+          const waiting = this.#results.get(id);
           this.#results.delete(id);
-          done?.(bytes, frame.value, frame.until);
+          waiting?.done(bytes, frame.value, frame.until);
           break;
         }
         case SERVER.ready:
@@ -165,6 +177,8 @@ export class LoadClient {
     const answer = this.#answers.get(id);
     this.#answers.delete(id);
     answer?.(outcome, reason);
+    this.#results.get(id)?.failed(reason);
+    this.#results.delete(id);
   }
 
   #greeted(ready: In): void {

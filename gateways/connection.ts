@@ -3,6 +3,7 @@
  * what comes, performs what the session asks for, and batches what goes.
  */
 import { ParleyError, toParleyError } from '../core/errors.ts';
+import { errorFrame } from './session/frames-out.ts';
 import { FRAME_BYTES_MAX, READ_BYTES_PER_SECOND_MIN, ROOM_WAIT_MS } from './session/limits.ts';
 import type { Session } from './session/session.ts';
 import type { Effect } from './session/session-contract.ts';
@@ -214,6 +215,18 @@ export class Connection implements SocketEvents, Wakeable {
     }
   }
 
+  /** What a store wrote is first read here, where the client wants JSON: what cannot be is refused. */
+  #resultOf({ id, method, response }: Extract<Effect, { is: 'result' }>): Buffer {
+    const { format } = this.socket;
+    try {
+      return encodeResult(format, id, method, response);
+    } catch (thrown) {
+      const error = toParleyError(thrown);
+      this.#host.failed(error);
+      return encodeFrame(format, errorFrame(id, error));
+    }
+  }
+
   #effect(effect: Effect): void {
     const { format } = this.socket;
     switch (effect.is) {
@@ -223,7 +236,7 @@ export class Connection implements SocketEvents, Wakeable {
         return this.write(encodeCommit(format, effect));
       case 'result': {
         const { response } = effect;
-        const result = encodeResult(format, effect.id, effect.method, response);
+        const result = this.#resultOf(effect);
         // What the frame was not made around has been copied into it.
         if (response instanceof Uint8Array) this.#host.spent(response);
         (this.#results ??= []).push(result);

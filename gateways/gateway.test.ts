@@ -81,6 +81,21 @@ function sendTo(to: string, body: string, id = 5): object {
 describe('gateway', () => {
   afterEach(() => running.gateway.stop());
 
+  it('an answer that cannot be read is refused to who asked, and his connection goes on', async () => {
+    running = runGateway();
+    const ann = await connect(running.identity.person('ann'));
+    ann.tell(sendTo(`direct:${running.identity.person('bob').userId}`, 'hi'));
+    await until(() => ann.batches.join('').includes('"id":5,"commit"'));
+    running.broker.reads.isBroken = true;
+    ann.tell({ id: 6, call: { method: 'Sync.ListConversations', request: {} } });
+    await until(() => ann.batches.join('').includes('"id":6'));
+    assert.match(ann.batches.join(''), /"id":6,"error":\{[^}]*"reason":"INVARIANT"/);
+    running.broker.reads.isBroken = false;
+    ann.tell({ id: 7, call: { method: 'Sync.ListConversations', request: {} } });
+    await until(() => ann.batches.join('').includes('"id":7,"result"'));
+    assert.equal(ann.code, 0);
+  });
+
   it('encodes a row once a format and hands the same bytes to every socket', async () => {
     running = runGateway();
     const people = Array.from({ length: 20 }, (_, i) => running.identity.person(`u${i}`));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary, type DescMessage } from '@bufbuild/protobuf';
 import { describe, it } from 'mocha';
 import { codecOf } from './codec.ts';
 import { DecodeError } from './decode-error.ts';
@@ -8,6 +8,11 @@ import {
   RowsSchema,
   ServerFrameSchema,
 } from './gen/parley/client/v1/session_pb.ts';
+import { ViewMessagesSchema, ViewsAnswerSchema } from './gen/parley/broker/v1/link_pb.ts';
+import {
+  ListConversationsResponseSchema,
+  RecentMessagesSchema,
+} from './gen/parley/client/v1/sync_pb.ts';
 import { ListMessagesRequestSchema } from './gen/parley/client/v1/messages_pb.ts';
 import { ContentSchema } from './gen/parley/v1/content_pb.ts';
 import { UserSchema } from './gen/parley/v1/types_pb.ts';
@@ -108,6 +113,21 @@ describe('codec', () => {
     const field = pushes.encode({ rows: new Uint8Array([255, 255]) });
     assert.throws(() => pushes.decode(field), { fault: 'malformed' });
     assert.deepEqual(pushes.open(field).rows, new Uint8Array([255, 255]));
+  });
+  it('recent messages of a listing are the bytes of the broker’s: both messages have the same fields', () => {
+    const fieldsOf = ({ fields }: DescMessage): object[] =>
+      fields.map(({ number, name, fieldKind, message }) => ({
+        number,
+        name,
+        fieldKind,
+        of: message?.typeName,
+      }));
+    assert.deepEqual(fieldsOf(ViewMessagesSchema), fieldsOf(RecentMessagesSchema));
+    assert.deepEqual(
+      fieldsOf(ViewsAnswerSchema)[0],
+      fieldsOf(ListConversationsResponseSchema)[0],
+      'and so are its conversations',
+    );
   });
   it('keeps explicit presence: an optional zero is not an absent one', () => {
     const users = codecOf(UserSchema);

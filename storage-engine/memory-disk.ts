@@ -5,6 +5,7 @@
  * as a journal does). A sync that fails drops what it covered for good, as Linux does.
  */
 import type { Random } from '../core/clock.ts';
+import { EMPTY } from '../core/bytes.ts';
 import { invariant } from '../core/invariant.ts';
 import type { Disk, DiskFile, DiskSpace } from './contract.ts';
 import { diskError, storageError } from './storage-error.ts';
@@ -14,6 +15,7 @@ export interface DiskFaults {
   beforeRead?(path: string): void;
   beforeWrite?(path: string, bytes: number): void;
   beforeSync?(path: string): void;
+  beforeRemove?(path: string): void;
 }
 
 /** An error of the operating system, made by a simulation: EIO, ENOSPC. */
@@ -104,13 +106,15 @@ export class MemoryDisk implements Disk {
   }
 
   remove(path: string): void {
+    this.#check('remove', path, () => this.faults.beforeRemove?.(path));
     const { directory, name } = this.#place(path);
     if (directory.cached.delete(name)) directory.pending.push({ kind: 'remove', name });
   }
 
-  discard(path: string): Promise<void> {
+  // Async, so that what fails rejects.
+  // oxlint-disable-next-line typescript/require-await
+  async discard(path: string): Promise<void> {
     this.remove(path);
-    return Promise.resolve();
   }
 
   syncDirectory(path: string): void {
@@ -137,15 +141,25 @@ export class MemoryDisk implements Disk {
   ): Promise<void> {
     const life = this.#life;
     this.#check('prepare', path, () => this.faults.beforeWrite?.(path, bytes));
-    this.mustHaveSpace(path, bytes);
-    for (let left = bytes; left > 0; ) left -= await piece(left);
-    // What a dead process had in hand changes nothing any more.
-    if (life !== this.#life) return;
-    this.mustHaveSpace(path, bytes);
     const { directory, name } = this.#place(path);
-    const inode = { cached: new Uint8Array(bytes), durable: new Uint8Array(bytes), pending: [] };
-    directory.cached.set(name, inode);
-    directory.durable.set(name, inode);
+    const temporary = `${name}.tmp`;
+    const zeros = new Uint8Array(bytes);
+    const inode: Inode = { cached: EMPTY, durable: EMPTY, pending: [] };
+    directory.cached.set(temporary, inode);
+    directory.pending.push({ kind: 'set', name: temporary, inode });
+    for (let at = 0; at < bytes; ) {
+      const next = await piece(bytes - at);
+      invariant(next >= 1 && next <= bytes - at, 'disk.piece-of-what-is-left', { next });
+      // What a dead process had in hand changes nothing any more.
+      if (life !== this.#life) return;
+      this.mustHaveSpace(path, next);
+      at += next;
+      inode.cached = zeros.subarray(0, at);
+    }
+    inode.durable = inode.cached.slice();
+    this.rename(`${path}.tmp`, path);
+    for (const change of directory.pending) applyName(directory.durable, change);
+    directory.pending = [];
   }
 
   /** Cuts the power. All handles are dead; what was not synced is anything between there and gone. */

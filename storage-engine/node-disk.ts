@@ -119,7 +119,9 @@ export class NodeDisk implements Disk {
       try {
         const zeros = new Uint8Array(Math.min(bytes, PREPARE_SLICE_BYTES));
         for (let at = 0; at < bytes; ) {
-          const end = at + (await piece(bytes - at));
+          const next = await piece(bytes - at);
+          invariant(next >= 1 && next <= bytes - at, 'disk.piece-of-what-is-left', { next });
+          const end = at + next;
           while (at < end)
             at += (await handle.write(zeros, 0, Math.min(zeros.length, end - at), at)).bytesWritten;
           await handle.datasync();

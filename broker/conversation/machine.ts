@@ -53,13 +53,14 @@ export interface ConversationMachineOptions {
   /** Where the running checksum of effects goes on, after a restart. */
   readonly effectsChecksum?: number;
   /** Of what rows and copies of units are cut from. */
-  readonly newChunk?: NewChunk;
+  readonly newChunk: NewChunk;
 }
 
+/** Over ordinary memory unless told otherwise. */
 export function createConversationMachine(
-  options: ConversationMachineOptions = {},
+  options: Partial<ConversationMachineOptions> = {},
 ): PackedConversationMachine {
-  return new PackedConversationMachine(options);
+  return new PackedConversationMachine({ newChunk, ...options });
 }
 
 const NOTHING: Needs = { conversation: false, target: 0 };
@@ -74,11 +75,10 @@ export class PackedConversationMachine implements ConversationMachine {
   /** Key under which changed settings wait to be flushed. */
   #settingsKey: Uint8Array | undefined;
 
-  constructor(options: ConversationMachineOptions = {}) {
-    const chunks = options.newChunk ?? newChunk;
-    this.#residents = new Residents(chunks);
+  constructor(options: ConversationMachineOptions) {
+    this.#residents = new Residents(options.newChunk);
     this.#live = new LiveConversation(this.#residents);
-    this.#rowSpace = new RowSpace(chunks);
+    this.#rowSpace = new RowSpace(options.newChunk);
     this.#checksum = new EffectsChecksum(options.effectsChecksum ?? 0);
   }
 

@@ -7,7 +7,7 @@ import { invariant } from '../../core/invariant.ts';
 export const U48_MAX: number = 2 ** 48 - 1;
 const HIGH = 2 ** 32;
 
-/** A place in memory where packed bytes lie; several views of one ArrayBuffer. */
+/** A place in memory where packed bytes lie; several views of one buffer. */
 export interface Chunk {
   readonly bytes: Uint8Array;
   readonly view: DataView;

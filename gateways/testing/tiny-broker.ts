@@ -65,7 +65,7 @@ export class TinyBroker {
   #writer: SlabWriter | undefined;
   readonly #routes = new Map<string, number>();
   readonly #state = new TinyState();
-  readonly #reads = new TinyReads(this.#state, (user) => this.routed(user));
+  readonly reads: TinyReads = new TinyReads(this.#state, (user) => this.routed(user));
   #clockMs = 1_800_000_000_000;
 
   get conversations(): ReadonlyMap<string, TinyConversation> {
@@ -131,7 +131,7 @@ export class TinyBroker {
     try {
       if (kind === RECORD.command) this.#command(payload.slice(), request);
       else if (kind === RECORD.query) {
-        const bytes = this.#reads.answer(extraAt(slab, at), payload);
+        const bytes = this.reads.answer(extraAt(slab, at), payload);
         this.#write({ kind: RECORD.result, request, position: this.#state.indexOf(0) }, bytes);
       }
     } catch (error) {

@@ -2,11 +2,11 @@
  * Chunks of rows and commands that V8 does not count, within bounds. What it counts as external
  * memory sets off a whole collection each 8 MiB (a small heap) to 64 MiB, though nearly all of it is
  * either kept or gone as one: at 1,000 sends a second that stopped the store's thread for 20 ms every
- * 3 seconds, at 25,000 it was a tenth of a send. Shared memory is not counted. Behind so much of it
+ * 3 seconds (docs/decisions/0014). Shared memory is not counted. Behind so much of it
  * since the last whole collection chunks are ordinary again, so that garbage stays bounded.
  */
 import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
-import type { NewChunk } from '../../core/bytes.ts';
+import { newChunk, sharedChunk, type NewChunk } from '../../core/bytes.ts';
 
 /** Of garbage that no collection is asked for. */
 const UNCOUNTED_BYTES_MAX: number = 64 << 20;
@@ -28,9 +28,9 @@ export function uncountedChunks(watch: WatchCollections = watchCollections): New
     leftBytes = UNCOUNTED_BYTES_MAX;
   });
   return (bytes) => {
-    if (bytes > leftBytes) return new Uint8Array(bytes);
+    if (bytes > leftBytes) return newChunk(bytes);
     leftBytes -= bytes;
-    return new Uint8Array(new SharedArrayBuffer(bytes));
+    return sharedChunk(bytes);
   };
 }
 

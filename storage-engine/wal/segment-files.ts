@@ -1,7 +1,7 @@
 /**
  * The files behind segments: a spare one, zeroed ahead of need so that syncs of its frames need no
  * change of the file system's own records (× 0.6 the time), and a reserve that is given up when the
- * disk is full. Preparing happens in the background, never while an acknowledgement waits.
+ * disk is full. Preparing happens in the background, and slowly while acknowledgements wait.
  */
 import { invariant } from '../../core/invariant.ts';
 import type { Disk, DiskFile } from '../contract.ts';
@@ -17,7 +17,7 @@ const RESERVE = `${WAL_DIRECTORY}/reserve`;
 const ZERO_SLICE_BYTES: number = 1 << 20;
 /** The spare is this many times as far as the segment before it. */
 const SPARE_LEAD = 2;
-/** Prepared in a tick while nobody waits for the log: 40 MiB a second. */
+/** Prepared of each in a tick while nobody waits for the log: 40 MiB a second. */
 const IDLE_STEP_BYTES: number = 2 << 20;
 /** Of the reserve in a tick while the log is in use. */
 const BUSY_STEP_BYTES: number = 128 << 10;
@@ -41,6 +41,7 @@ export class SegmentFiles {
   #taken: string | undefined;
   #isStarting = true;
   #discarded: Promise<void> = Promise.resolve();
+  #failure: Error | undefined;
   readonly #spare: Preparation;
   readonly #reserve: Preparation;
 
@@ -56,31 +57,42 @@ export class SegmentFiles {
     this.#segmentBytes = options.segmentBytes;
     this.#reserveBytes = options.reserveBytes;
     this.#freeShareMin = options.freeShareMin;
-    this.#spare = new Preparation(disk, SPARE);
-    this.#reserve = new Preparation(disk, RESERVE);
+    this.#spare = new Preparation(disk, SPARE, this.#failed);
+    this.#reserve = new Preparation(disk, RESERVE, this.#failed);
   }
 
-  /** Resolves when nothing is being prepared or removed; rejects if the disk failed (a full one is no failure). */
+  /** Resolves when nothing is being prepared or removed. */
   get settled(): Promise<void> {
     const all = [this.#spare.settled, this.#reserve.settled, this.#discarded];
     return Promise.all(all).then(() => undefined);
   }
 
+  /** Resolves when nothing is being removed. */
+  get discarded(): Promise<void> {
+    return this.#discarded;
+  }
+
   /** Removes a segment that nobody needs any more, in the background. */
   discard(path: string): void {
-    this.#discarded = this.#disk.discard(path);
-    // As with files that are prepared: whoever cares awaits `settled`.
-    this.#discarded.catch(() => undefined);
+    this.#discarded = this.#disk.discard(path).catch(this.#failed);
   }
 
   /**
    * Called at every tick of the log: so much of the segment is filled (0 to 1), and whether nobody
    * waits for the log. The spare is ready when half of the segment is filled, and no sooner unless
-   * there is time; nothing presses for the reserve.
+   * there is time; nothing presses for the reserve. Throws what failed in the background since.
    */
   pace(filled: number, isIdle: boolean): void {
-    this.#spare.allow(SPARE_LEAD * filled * this.#segmentBytes, isIdle ? IDLE_STEP_BYTES : 0);
-    this.#reserve.allow(0, isIdle ? IDLE_STEP_BYTES : BUSY_STEP_BYTES);
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#spare.reach(SPARE_LEAD * filled * this.#segmentBytes);
+    if (isIdle) this.#spare.grant(IDLE_STEP_BYTES);
+    this.#reserve.grant(isIdle ? IDLE_STEP_BYTES : BUSY_STEP_BYTES);
+  }
+
+  /** The disk is low: what is only being prepared gives its room back. */
+  abandon(): void {
+    this.#spare.abandon();
+    this.#reserve.abandon();
   }
 
   /** Clears what an earlier process left half done. */
@@ -164,13 +176,23 @@ export class SegmentFiles {
     return head.every((byte) => byte === 0);
   }
 
-  /** What is only prepared must not make the disk low: the state store and PostgreSQL write to it too. */
+  /**
+   * What is only prepared must not make the disk low: the state store and PostgreSQL write to it too.
+   * What others that are under way will take counts as taken.
+   */
   #hasRoomFor(bytes: number): boolean {
     const { freeBytes, totalBytes } = this.#disk.space();
-    return freeBytes - bytes >= totalBytes * this.#freeShareMin * ENOUGH_ABOVE_LOW;
+    const left = freeBytes - this.#spare.leftBytes - this.#reserve.leftBytes - bytes;
+    return left >= totalBytes * this.#freeShareMin * ENOUGH_ABOVE_LOW;
   }
 
   #prepare(file: Preparation, bytes: number): void {
-    if (!file.isRunning && this.#hasRoomFor(bytes)) file.begin(bytes, IDLE_STEP_BYTES);
+    if (file.isRunning || !this.#hasRoomFor(bytes)) return;
+    file.begin(bytes);
+    file.grant(IDLE_STEP_BYTES);
   }
+
+  readonly #failed = (thrown: unknown): void => {
+    this.#failure ??= thrown instanceof Error ? thrown : new Error(String(thrown));
+  };
 }

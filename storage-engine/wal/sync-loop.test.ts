@@ -104,13 +104,17 @@ interface Bench {
   readonly exits: unknown[];
 }
 
-function writerOver(disk: Disk, clock: Clock): WalWriter {
+function writerOver(disk: Disk, clock: Clock, segmentBytes: number): WalWriter {
   const { tail } = recoverWal({ disk, keys: TEST_KEYS });
   const key = testDataKey('wal', tail.segment + 1);
-  return new WalWriter({ disk, key, tail, clock, options: OPTIONS });
+  return new WalWriter({ disk, key, tail, clock, options: { ...OPTIONS, segmentBytes } });
 }
 
-async function remote(disk: Disk, clock: Clock = manualClock()): Promise<Bench> {
+async function remote(
+  disk: Disk,
+  clock: Clock = manualClock(),
+  segmentBytes: number = OPTIONS.segmentBytes,
+): Promise<Bench> {
   const { port1, port2 } = new MessageChannel();
   const listener = new Listener();
   const timers = new HandTimers();
@@ -119,7 +123,7 @@ async function remote(disk: Disk, clock: Clock = manualClock()): Promise<Bench> 
   const started = wal.start();
   new SyncLoop({
     port: portOf(port2),
-    writer: writerOver(disk, clock),
+    writer: writerOver(disk, clock, segmentBytes),
     timers,
     exit: (error) => {
       exits.push(error);
@@ -130,9 +134,13 @@ async function remote(disk: Disk, clock: Clock = manualClock()): Promise<Bench> 
   return { wal, listener, exits, tick: (times) => timers.tick(times) };
 }
 
-function local(disk: Disk, clock: Clock = manualClock()): Promise<Bench> {
+function local(
+  disk: Disk,
+  clock: Clock = manualClock(),
+  segmentBytes: number = OPTIONS.segmentBytes,
+): Promise<Bench> {
   const listener = new Listener();
-  const writer = writerOver(disk, clock);
+  const writer = writerOver(disk, clock, segmentBytes);
   writer.start();
   const wal = new LocalWal({ writer, listener, later: (run) => void setImmediate(run) });
   const tick = (times = 1): void => {
@@ -241,6 +249,48 @@ for (const [name, make] of Object.entries({ remote, local })) {
       tick(20);
       assert.equal(disk.sizeOf('wal/000000000001.wal'), undefined);
       await wal.close();
+    });
+
+    it('the next segment is prepared tick by tick', async () => {
+      const disk = new MemoryDisk({ random: seededRandom(1) });
+      const { wal, tick } = await make(disk, manualClock(), 16 << 20);
+      const size = (): number => disk.sizeOf('wal/spare.tmp') ?? 0;
+      await new Promise((resolve) => setImmediate(resolve));
+      const before = size();
+      assert.ok(before > 0 && before < 4 << 20);
+      tick();
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(size() > before && size() < 8 << 20);
+      for (let i = 0; i < 8; i++) {
+        tick();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      assert.equal(disk.sizeOf('wal/spare'), 16 << 20);
+      await wal.close();
+    });
+
+    it('a segment that cannot be removed is an error of the disk like any other', async () => {
+      const disk = new MemoryDisk({ random: seededRandom(1) });
+      const clock = manualClock();
+      const { wal, listener, tick, exits } = await make(disk, clock);
+      const synced = listener.next();
+      wal.submit(frameOf(1, 1));
+      await synced;
+      clock.advance(OPTIONS.rollMs + 1);
+      tick(2);
+      disk.faults = {
+        beforeRemove: () => {
+          throw new DiskFault('EIO');
+        },
+      };
+      wal.trim(new Map([[1 as never, 1 as never]]));
+      for (let i = 0; i < 40; i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        tick();
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(listener.failures.length, 1);
+      assert.equal(exits.length, name === 'remote' ? 1 : 0);
     });
 
     it('trimming happens between frames and leaves what is needed', async () => {

@@ -98,8 +98,11 @@ export class SyncLoop {
         // Before it counts as over: a disk that fails now is reported like any other time.
         this.#writer.close();
         this.#stop();
-        this.#port.post({ kind: 'closed' }, []);
-        this.#port.close();
+        // Whoever opens this directory next must not meet files that vanish.
+        void this.#writer.discarded.then(() => {
+          this.#port.post({ kind: 'closed' }, []);
+          this.#port.close();
+        });
         return;
     }
   }
@@ -116,8 +119,6 @@ export class SyncLoop {
     if (++this.#ticks % SPACE_TICKS !== 0) return;
     if (this.#writer.checkSpace())
       this.#port.post({ kind: 'space', isLow: this.#writer.isLow }, []);
-    // A disk that fails while a spare is prepared fails for frames as well.
-    this.#writer.settled.catch((thrown: unknown) => this.#fail(thrown));
   }
 
   #dueStats(): WalStats | undefined {

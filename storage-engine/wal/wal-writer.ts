@@ -110,9 +110,14 @@ export class WalWriter {
     return this.#isLow;
   }
 
-  /** Resolves when no file is being prepared; rejects if the disk failed doing so. */
+  /** Resolves when no file is being prepared or removed. */
   get settled(): Promise<void> {
     return this.#files.settled;
+  }
+
+  /** Resolves when no segment is being removed any more. */
+  get discarded(): Promise<void> {
+    return this.#files.discarded;
   }
 
   /** Writes one frame and makes it durable. */
@@ -141,10 +146,14 @@ export class WalWriter {
     this.#guard(() => this.#syncFrame());
   }
 
-  /** Called about every 50 ms: files needed later are prepared, faster while nobody waits. */
+  /**
+   * Called about every 50 ms: files needed later are prepared, faster while nobody waits. Throws what
+   * failed in the background since.
+   */
   pace(isIdle: boolean): void {
     this.#mustBeOpen();
-    this.#files.pace(this.#offset / Math.max(this.#capacityBytes, this.#offset), isIdle);
+    const filled = this.#offset / Math.max(this.#capacityBytes, this.#offset);
+    this.#guard(() => this.#files.pace(filled, isIdle));
   }
 
   /** Called when idle, about every 50 ms: marks the last frame as synced, rolls by age. */
@@ -157,7 +166,7 @@ export class WalWriter {
     });
   }
 
-  /** Removes segments that no shard needs and retention does not keep. Returns how many went. */
+  /** Removes segments that no shard needs and retention does not keep. Returns how many go. */
   trim(flushed: ReadonlyMap<number, number>): number {
     this.#mustBeOpen();
     this.#flushed = flushed;
@@ -189,7 +198,8 @@ export class WalWriter {
     const share = totalBytes === 0 ? 1 : freeBytes / totalBytes;
     const low = this.#options.freeShareMin;
     const isLow = share < (this.#isLow ? low * ENOUGH_ABOVE_LOW : low);
-    if (!isLow) this.#files.keepReserve();
+    if (isLow) this.#files.abandon();
+    else this.#files.keepReserve();
     const changed = isLow !== this.#isLow;
     this.#isLow = isLow;
     // On a low disk what was kept for a rebuild goes at once, and at any time what has come of age:

@@ -437,6 +437,21 @@ describe('wal: a failing disk', () => {
     assert.ok(tiny.disk.space().freeBytes > 11_000, 'not even the first segment is zeroed there');
   });
 
+  it('what is being prepared when the disk gets low is given up', async () => {
+    const bench = new Bench(1, { ...OPTIONS, segmentBytes: 16 << 20 }, 100 << 20);
+    bench.start();
+    await new Promise((resolve) => setImmediate(resolve));
+    bench.writer.checkSpace();
+    assert.ok(bench.disk.list('wal').includes('spare.tmp'));
+    const { freeBytes } = bench.disk.space();
+    const other = bench.disk.open('other', { create: true });
+    other.write(0, [new Uint8Array(freeBytes - (4 << 20))]);
+    bench.writer.checkSpace();
+    assert.ok(bench.writer.isLow);
+    await bench.writer.settled;
+    assert.deepEqual(bench.disk.list('wal'), ['000000000001.wal']);
+  });
+
   it('less than 5 % of free space is low', () => {
     const bench = new Bench(1, OPTIONS, 100_000);
     const filler = bench.disk.open('filler', { create: true });

@@ -3,7 +3,7 @@
  * process on them, assembled as server/threads/store-thread.ts does it with virtual parts, and the
  * gateways' processes before it.
  */
-import { newChunk } from '../../core/bytes.ts';
+import { sharedChunk } from '../../core/bytes.ts';
 import type { ReplicaId } from '../../core/ids.ts';
 import type { Logger } from '../../core/observe.ts';
 import { toParleyError } from '../../core/errors.ts';
@@ -131,7 +131,7 @@ export class VirtualNode {
     const store = new Store({
       ...(weakness.log === undefined ? {} : { shardLog: weakness.log }),
       limits: settings.limits,
-      newChunk,
+      newChunk: sharedChunk,
       settings: settings.settings,
       storage: this.#storage(scope),
       clock: scope,
@@ -141,7 +141,8 @@ export class VirtualNode {
       replica: THIS_REPLICA,
       voters: [THIS_REPLICA],
       machine:
-        weakness.machine ?? ((): PackedConversationMachine => new PackedConversationMachine()),
+        weakness.machine ??
+        ((): PackedConversationMachine => new PackedConversationMachine({ newChunk: sharedChunk })),
       accounts: () => new DirectoryMachine(),
       render: renderConversation,
       queries: (reads) => queryHandlerOf(reads, log),

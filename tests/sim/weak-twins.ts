@@ -3,7 +3,7 @@
  * judged broken, else the judge is worth nothing. Beside them a twin that is weak but allowed: a log
  * that may append a send twice, as an engine that retries does (DESIGN §3 ShardLog).
  */
-import { hex } from '../../core/bytes.ts';
+import { hex, newChunk } from '../../core/bytes.ts';
 import { COMMAND_KIND, SEND_AT, SendView, commandKind } from '../../core/command.ts';
 import { BODY_KIND } from '../../core/row.ts';
 import type { ConversationView, MyView } from '../../broker/conversation/contract.ts';
@@ -183,7 +183,7 @@ class WeakMachine extends PackedConversationMachine {
   readonly #weaken: Weakening;
 
   constructor(weaken: Weakening) {
-    super();
+    super({ newChunk });
     this.#weaken = weaken;
   }
 

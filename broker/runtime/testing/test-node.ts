@@ -1,5 +1,5 @@
 /** One node over the memory twins, which can be crashed and started again. */
-import { newChunk, utf8 } from '../../../core/bytes.ts';
+import { sharedChunk, utf8 } from '../../../core/bytes.ts';
 import { ParleyError } from '../../../core/errors.ts';
 import type { ReplicaId } from '../../../core/ids.ts';
 import { invariant } from '../../../core/invariant.ts';
@@ -163,7 +163,7 @@ export class TestNode {
     const medium = this.medium;
     return new Store({
       limits: { ...TEST_LIMITS, ...options.limits },
-      newChunk,
+      newChunk: sharedChunk,
       storage: {
         state: new MemoryStateStore({
           medium,
@@ -188,7 +188,7 @@ export class TestNode {
         featureLevel: 1,
         hashKey: new Uint8Array(32).fill(7),
       },
-      machine: options.machine ?? createConversationMachine,
+      machine: options.machine ?? (() => createConversationMachine({ newChunk: sharedChunk })),
       accounts: createAccountMachine,
       render: (view, user) => {
         const me = view.me(user);

@@ -255,6 +255,8 @@ export const ViewsAnswerSchema: GenMessage<ViewsAnswer> = /*@__PURE__*/
   messageDesc(file_parley_broker_v1_link, 7);
 
 /**
+ * Passed on undecoded as parley.client.v1.RecentMessages: their fields are the same.
+ *
  * @generated from message parley.broker.v1.ViewMessages
  */
 export type ViewMessages = Message<"parley.broker.v1.ViewMessages"> & {

@@ -100,6 +100,8 @@ export const ListConversationsResponseSchema: GenMessage<ListConversationsRespon
   messageDesc(file_parley_client_v1_sync, 1);
 
 /**
+ * Comes undecoded out of the broker as parley.broker.v1.ViewMessages: their fields are the same.
+ *
  * @generated from message parley.client.v1.RecentMessages
  */
 export type RecentMessages = Message<"parley.client.v1.RecentMessages"> & {
