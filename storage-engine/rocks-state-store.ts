@@ -279,12 +279,15 @@ export class RocksStateStore implements StateStore {
     }
   }
 
-  /** RocksDB opens happily without a table file and fails at the first read that needs it. */
+  /**
+   * RocksDB opens happily without a table file and fails at the first read that needs it. It may be
+   * merging tables already: one that is gone is missing only if it is still listed.
+   */
   #checkFiles(): void {
-    for (const { file, bytes } of tablesIn(this.#handle.property('rocksdb.sstables'))) {
+    for (const { file, bytes } of this.#tables()) {
       const full = path.join(this.#path, file);
       const size = fs.statSync(full, { throwIfNoEntry: false })?.size;
-      if (size === bytes) continue;
+      if (size === bytes || !this.#tables().some((table) => table.file === file)) continue;
       const what = size === undefined ? 'is missing' : `has ${size} bytes instead of ${bytes}`;
       throw storageError(
         'corrupt',
@@ -292,6 +295,10 @@ export class RocksStateStore implements StateStore {
         { file: full },
       );
     }
+  }
+
+  #tables(): readonly Table[] {
+    return tablesIn(this.#handle.property('rocksdb.sstables'));
   }
 }
 
@@ -371,9 +378,14 @@ export function checkKey(key: Uint8Array): void {
   });
 }
 
+interface Table {
+  readonly file: string;
+  readonly bytes: number;
+}
+
 /** Table files and their sizes, from RocksDB's own list: ` 8:516006[1 .. 505][...`. */
-function tablesIn(list: string): { readonly file: string; readonly bytes: number }[] {
-  const tables: { readonly file: string; readonly bytes: number }[] = [];
+function tablesIn(list: string): Table[] {
+  const tables: Table[] = [];
   for (const match of list.matchAll(/^ (\d+):(\d+)\[/gm))
     tables.push({ file: `${(match[1] ?? '').padStart(6, '0')}.sst`, bytes: Number(match[2]) });
   return tables;

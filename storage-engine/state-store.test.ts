@@ -8,7 +8,7 @@ import { ParleyError } from '../core/errors.ts';
 import { FLUSH_EVERY_BATCHES, RING_SLOTS, ringEntry, verifyRing } from './batch-ring.ts';
 import type { DataKeys } from './key-ring.ts';
 import { MemoryStateStore, StateMedium } from './memory-state-store.ts';
-import { loadRocksBinding } from './rocks-binding.ts';
+import { loadRocksBinding, type RocksBinding } from './rocks-binding.ts';
 import { RocksStateStore } from './rocks-state-store.ts';
 import { stateStoreCases, type StateStoreBench } from './state-store-contract.ts';
 import { TEST_KEYS, seededRandom, testDataKey } from './testing.ts';
@@ -23,9 +23,9 @@ class RocksBench implements StateStoreBench {
   readonly path: string = fs.mkdtempSync(path.join(os.tmpdir(), 'parley-state-'));
   dataKeys = 0;
 
-  make(keys: DataKeys = TEST_KEYS): RocksStateStore {
+  make(keys: DataKeys = TEST_KEYS, over: RocksBinding = binding): RocksStateStore {
     return new RocksStateStore({
-      binding,
+      binding: over,
       path: path.join(this.path, 'state'),
       keys,
       newDataKey: () => testDataKey('state', ++this.dataKeys),
@@ -182,6 +182,37 @@ describe('rocks state store: what RocksDB would hide', function () {
       const store = bench.make();
       await assert.rejects(store.open(), isCorrupt(path.basename(table), 'missing'));
       await store.close();
+    }));
+
+  it('tables that are merged while they are looked for are not missing', () =>
+    withBench(async (bench) => {
+      // Every opening makes a table, and some begin by merging them: long before this list is read.
+      const slow: RocksBinding = {
+        ...binding,
+        db_get_property: (context, name) => {
+          const value = binding.db_get_property(context, name);
+          if (name === 'rocksdb.sstables' && !isSlow) {
+            isSlow = true;
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150);
+          }
+          return value;
+        },
+      };
+      let isSlow = false;
+      let gone = 0;
+      for (let opening = 0; opening < 10; opening++) {
+        isSlow = false;
+        const before = opening === 0 ? [] : bench.files('.sst');
+        const store = bench.make(TEST_KEYS, slow);
+        await store.open();
+        const after = new Set(bench.files('.sst'));
+        gone += before.filter((file) => !after.has(file)).length;
+        const batch = store.newBatch();
+        batch.put(bytes(`opening ${opening}`), new Uint8Array(1000));
+        await batch.write({ sync: true });
+        await store.close();
+      }
+      assert.ok(gone > 0, 'some were merged away');
     }));
 
   it('a shortened table file is refused at opening or at its first read', () =>
