@@ -196,6 +196,23 @@ describe('memory disk: what a power cut leaves', () => {
     assert.ok(lost > 5 && lost < 35, `${lost} lost`);
   });
 
+  it('behind a discard that failed nothing is discarded, until the next process', async () => {
+    const disk = new MemoryDisk({ random: seededRandom(1) });
+    for (const name of ['a', 'b']) disk.open(`d/${name}`, { create: true }).close();
+    disk.faults = {
+      beforeRemove: () => {
+        throw new DiskFault('EIO');
+      },
+    };
+    await assert.rejects(disk.discard('d/a'), /EIO/);
+    disk.faults = {};
+    await assert.rejects(disk.discard('d/b'), /EIO/);
+    assert.deepEqual(disk.list('d'), ['a', 'b']);
+    disk.kill();
+    await disk.discard('d/a');
+    assert.deepEqual(disk.list('d'), ['b']);
+  });
+
   it('a full disk refuses what would not fit, and nothing else', async () => {
     const disk = new MemoryDisk({ random: seededRandom(1), capacityBytes: 1000 });
     const file = disk.open('d/f', { create: true });

@@ -6,6 +6,7 @@
  */
 import type { Random } from '../core/clock.ts';
 import { EMPTY } from '../core/bytes.ts';
+import { toParleyError, type ParleyError } from '../core/errors.ts';
 import { invariant } from '../core/invariant.ts';
 import type { Disk, DiskFile, DiskSpace } from './contract.ts';
 import { diskError, storageError } from './storage-error.ts';
@@ -61,6 +62,8 @@ export class MemoryDisk implements Disk {
   /** Rises with every crash; handles of an earlier life are dead. */
   #life = 0;
   faults: DiskFaults = {};
+  /** Of this life's first discard that failed: nothing behind it is discarded. */
+  #discardFailure: ParleyError | undefined;
 
   constructor(options: { readonly random: Random; readonly capacityBytes?: number }) {
     this.#random = options.random;
@@ -114,7 +117,13 @@ export class MemoryDisk implements Disk {
   // Async, so that what fails rejects.
   // oxlint-disable-next-line typescript/require-await
   async discard(path: string): Promise<void> {
-    this.remove(path);
+    if (this.#discardFailure !== undefined) throw this.#discardFailure;
+    try {
+      this.remove(path);
+    } catch (thrown) {
+      this.#discardFailure = toParleyError(thrown);
+      throw thrown;
+    }
   }
 
   syncDirectory(path: string): void {
@@ -164,7 +173,7 @@ export class MemoryDisk implements Disk {
 
   /** Cuts the power. All handles are dead; what was not synced is anything between there and gone. */
   crash(): void {
-    this.#life++;
+    this.kill();
     for (const directory of this.#directories.values()) {
       const kept = Math.floor(this.#random.unit() * (directory.pending.length + 1));
       for (const change of directory.pending.slice(0, kept)) applyName(directory.durable, change);
@@ -177,6 +186,7 @@ export class MemoryDisk implements Disk {
   /** Kills the process only: the page cache survives, the handles do not. */
   kill(): void {
     this.#life++;
+    this.#discardFailure = undefined;
   }
 
   /** Changes bytes on the medium behind everybody's back: a rotten sector. */
