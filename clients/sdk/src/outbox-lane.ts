@@ -51,9 +51,17 @@ export class OutboxLane {
   /** Highest accepted number by outbox: entries of a former outbox keep theirs. */
   readonly #accepted = new Map<string, number>();
 
-  constructor(lane: Lane) {
+  /**
+   * The server is known to have accepted no number of this outbox that was not taken here. A restored
+   * database does not know which numbers are used: until then one new number goes at a time, because
+   * what goes behind one that is refused would be accepted, and may stand there already.
+   */
+  isProven: boolean;
+
+  constructor(lane: Lane, isProven: boolean) {
     this.conversationId = lane.conversationId;
     this.lane = lane;
+    this.isProven = isProven;
     this.#accepted.set(lane.outboxId, lane.lastAccepted);
   }
 
@@ -91,6 +99,7 @@ export class OutboxLane {
     if (this.lane.outboxId === outboxId) return;
     this.lane = { conversationId: this.conversationId, outboxId, next: 1, lastAccepted: 0 };
     this.#accepted.set(outboxId, 0);
+    this.isProven = true;
   }
 
   recoveryIsOver(): void {
@@ -108,6 +117,8 @@ export class OutboxLane {
     let free = Math.min(room, LANE_IN_FLIGHT_MAX - this.inFlightCount);
     for (const each of this.#inOrder()) {
       if (free === 0) break;
+      const isFresh = each.entry.number === undefined;
+      if (isFresh && !this.isProven && this.inFlightCount > 0) break;
       const outboxId = each.entry.number?.outboxId ?? this.lane.outboxId;
       const ahead = this.#newestInFlight();
       // The server orders within one outbox only, so another's sends must be answered first.

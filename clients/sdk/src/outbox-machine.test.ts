@@ -248,6 +248,7 @@ describe('outbox machine', () => {
     script.step({
       is: 'loaded',
       outboxId: 'box-1',
+      isNew: false,
       entries: [
         {
           ...entry,
@@ -265,7 +266,9 @@ describe('outbox machine', () => {
     });
     script.live();
     script.send('c', { conversationId: 'old' });
-    assert.deepEqual(script.sent(), ['a:5<4', 'b:6<5', 'c:1<0']);
+    assert.deepEqual(script.sent(), ['a:5<4', 'c:1<0']);
+    script.commit('a', 1);
+    assert.deepEqual(script.sent(), ['b:6<5']);
   });
 
   it('a lane stored before its newest number was taken gives that number to nobody else', () => {
@@ -283,12 +286,76 @@ describe('outbox machine', () => {
     script.step({
       is: 'loaded',
       outboxId: 'box-1',
+      isNew: false,
       entries: [entry],
       lanes: [{ conversationId: 'cnv', outboxId: 'box-1', next: 5, lastAccepted: 4 }],
     });
     script.live();
     script.send('b');
-    assert.deepEqual(script.sent(), ['a:5<4', 'b:6<5']);
+    assert.deepEqual(script.sent(), ['a:5<4']);
+    script.commit('a', 1);
+    assert.deepEqual(script.sent(), ['b:6<5']);
+  });
+
+  const loaded = (keys: readonly string[], nowMs: number): OutboxEvent => ({
+    is: 'loaded',
+    outboxId: 'box-1',
+    isNew: false,
+    entries: keys.map((key, i) => ({
+      ordinal: i + 1,
+      key,
+      conversationId: key === 'other' ? 'other' : 'cnv',
+      to: key === 'other' ? 'other' : 'cnv',
+      action: { is: 'message' as const, content: { text: { body: key } } },
+      queuedTimeMs: nowMs,
+    })),
+    lanes: [],
+  });
+
+  it('after a start one new number goes at a time, until the server has taken one that it had not (S5)', () => {
+    const script = new OutboxScript();
+    script.step(loaded(['a', 'b', 'c', 'd'], script.nowMs));
+    script.live();
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    // A repeat: an earlier life, or one after the backup, may have sent more than that.
+    const commit = { conversationId: 'cnv', sequence: 1, replayed: true };
+    script.step({ is: 'committed', key: 'a', commit });
+    script.store();
+    assert.deepEqual(script.sent(), ['b:2<1']);
+    script.commit('b', 2);
+    assert.deepEqual(script.sent(), ['c:3<2', 'd:4<3']);
+  });
+
+  it('a number being stored when another shows that the database was restored: nothing followed that one (case 11)', () => {
+    const script = new OutboxScript();
+    script.step(loaded(['a', 'b'], script.nowMs));
+    script.live();
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
+    assert.deepEqual(script.recovers, ['cnv']);
+    script.step({ is: 'appeared', key: 'b', sequence: 9, timeMs: 1 });
+    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
+    script.store();
+    assert.deepEqual(script.sent(), ['a:1<0']);
+  });
+
+  it('a restored database: what waits elsewhere is compared as well before it goes under a new outbox', () => {
+    const script = new OutboxScript();
+    script.step(loaded(['a', 'other'], script.nowMs));
+    script.step({ is: 'held', conversationId: 'other', isHeld: true });
+    script.live();
+    script.sent();
+    script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
+    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
+    script.step({ is: 'held', conversationId: 'other', isHeld: false });
+    script.store();
+    assert.deepEqual(script.recovers, ['cnv', 'other']);
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    script.step({ is: 'appeared', key: 'other', sequence: 4, timeMs: 1 });
+    script.step({ is: 'recovered', conversationId: 'other', freshOutboxId: 'box-3' });
+    script.store();
+    assert.deepEqual(script.sent(), []);
+    assert.deepEqual(script.settled, ['other']);
   });
 
   it('a commit of what settled by its row changes nothing', () => {

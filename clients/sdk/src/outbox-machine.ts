@@ -34,6 +34,8 @@ export type OutboxEvent =
   | {
       readonly is: 'loaded';
       readonly outboxId: string;
+      /** Made just now, so that none of its numbers is used. */
+      readonly isNew: boolean;
       readonly entries: readonly OutboxEntry[];
       readonly lanes: readonly Lane[];
     }
@@ -110,6 +112,8 @@ export class OutboxMachine {
   readonly #byKey = new Map<Key, Held>();
   readonly #lanes = new Map<ConversationId, OutboxLane>();
   #outboxId = '';
+  /** Made in this run. */
+  #isNew = false;
   #isLive = false;
   #effects: OutboxEffect[] = [];
 
@@ -186,6 +190,7 @@ export class OutboxMachine {
         return lane;
       }
       case 'committed':
+        if (event.commit.replayed !== true) this.#proved(event.key);
         return this.#settle(event.key, {
           sequence: event.commit.sequence,
           timeMs: event.commit.timeMs ?? moment.nowMs,
@@ -214,10 +219,11 @@ export class OutboxMachine {
 
   #load(event: Extract<OutboxEvent, { is: 'loaded' }>): 'all' {
     this.#outboxId = event.outboxId;
+    this.#isNew = event.isNew;
     // A lane of a former outbox starts anew; its numbered entries keep what they carry.
     for (const lane of event.lanes)
       if (lane.outboxId === event.outboxId)
-        this.#lanes.set(lane.conversationId, new OutboxLane(lane));
+        this.#lanes.set(lane.conversationId, new OutboxLane(lane, event.isNew));
     for (const entry of event.entries) {
       this.#hold(entry, 'queued');
       // What settled an older send may have written the lane as it was before this one's number.
@@ -280,6 +286,14 @@ export class OutboxMachine {
     const number = outboxId && clientSeq ? { outboxId, clientSeq } : held.entry.number;
     if (number !== undefined) this.#lane(held.entry.conversationId).accepted(number);
     return this.#settle(key, { sequence, timeMs, queued: 0 });
+  }
+
+  /** The server had not seen this number, so none above it either. */
+  #proved(key: Key): void {
+    const entry = this.#byKey.get(key)?.entry;
+    if (entry?.number === undefined) return;
+    const lane = this.#lane(entry.conversationId);
+    if (entry.number.outboxId === lane.lane.outboxId) lane.isProven = true;
   }
 
   #settle(
@@ -385,7 +399,7 @@ export class OutboxMachine {
     return lane;
   }
 
-  #recovered(event: Extract<OutboxEvent, { is: 'recovered' }>): OutboxLane | undefined {
+  #recovered(event: Extract<OutboxEvent, { is: 'recovered' }>): 'all' | undefined {
     const lane = this.#lane(event.conversationId);
     if (!lane.isRecovering) return undefined;
     const former = this.#outboxId;
@@ -393,7 +407,12 @@ export class OutboxMachine {
     // The first conversation to meet it renews the outbox; others only leave the former one.
     if (refused.some((each) => each.entry.number?.outboxId === former)) {
       this.#outboxId = event.freshOutboxId;
-      for (const each of this.#lanes.values()) each.renew(event.freshOutboxId);
+      this.#isNew = true;
+      for (const each of this.#lanes.values()) {
+        each.renew(event.freshOutboxId);
+        // What waits in others may stand there as well, and no number will tell any more.
+        if (each.held.some(({ entry }) => entry.number === undefined)) each.needsRecovery = true;
+      }
     }
     const puts: StorePut<OwnTable>[] = [
       { table: 'meta', key: ['outbox'], value: { outboxId: this.#outboxId } },
@@ -405,7 +424,7 @@ export class OutboxMachine {
     }
     lane.recoveryIsOver();
     this.#effects.push({ is: 'store', puts, numbered: [] });
-    return lane;
+    return 'all';
   }
 
   /** Numbers are kept: what stands on the server settles by key when a later retry may look again. */
@@ -485,7 +504,8 @@ export class OutboxMachine {
   #lane(conversationId: ConversationId): OutboxLane {
     let lane = this.#lanes.get(conversationId);
     if (lane === undefined) {
-      lane = new OutboxLane({ conversationId, outboxId: this.#outboxId, next: 1, lastAccepted: 0 });
+      const first = { conversationId, outboxId: this.#outboxId, next: 1, lastAccepted: 0 };
+      lane = new OutboxLane(first, this.#isNew);
       this.#lanes.set(conversationId, lane);
     }
     return lane;

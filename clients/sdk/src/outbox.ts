@@ -85,6 +85,7 @@ export class Outbox {
     const lanes = (await this.#store.readOwn('lanes', under())).map((pair) => pair.value as Lane);
     const [meta] = await this.#store.readOwn('meta', under('outbox'));
     let outboxId = (meta?.value as { outboxId?: string } | undefined)?.outboxId;
+    const isNew = outboxId === undefined;
     if (outboxId === undefined) {
       outboxId = newUuid((count) => this.#host.randomBytes(count));
       const put = { table: 'meta' as const, key: ['outbox'], value: { outboxId } };
@@ -96,7 +97,7 @@ export class Outbox {
     this.#nextOrdinal = Math.max(0, ...entries.map((entry) => entry.ordinal)) + 1;
     this.#adoptRefs(entries);
     this.#isStopped = false;
-    this.#step({ is: 'loaded', outboxId, entries, lanes });
+    this.#step({ is: 'loaded', outboxId, isNew, entries, lanes });
     for (const entry of entries) this.#show(entry.key);
   }
 

@@ -14,7 +14,7 @@ export class OutboxScript {
   #ordinal = 0;
 
   constructor(outboxId = 'box-1') {
-    this.step({ is: 'loaded', outboxId, entries: [], lanes: [] });
+    this.step({ is: 'loaded', outboxId, isNew: true, entries: [], lanes: [] });
   }
 
   step(event: OutboxEvent): readonly OutboxEffect[] {
