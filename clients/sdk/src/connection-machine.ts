@@ -4,7 +4,7 @@
  */
 import type { Phase } from './client-interface.ts';
 import { knownReason } from './errors.ts';
-import type { Moment } from './outbox-machine.ts';
+import type { Moment } from './outbox-events.ts';
 import { REASONS, type Reason } from './reasons.ts';
 
 export const READY_MS_MAX = 4_000;

@@ -3,13 +3,8 @@ import { describe, it } from 'mocha';
 import { OutboxScript } from '../test/outbox-script.ts';
 import { LANE_IN_FLIGHT_MAX } from './outbox-lane.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
-import {
-  ANSWER_MS_MAX,
-  IN_FLIGHT_MAX,
-  type OutboxEffect,
-  type OutboxEvent,
-  QUEUED_MS_MAX,
-} from './outbox-machine.ts';
+import type { OutboxEffect, OutboxEvent } from './outbox-events.ts';
+import { ANSWER_MS_MAX, IN_FLIGHT_MAX, QUEUED_MS_MAX } from './outbox-machine.ts';
 
 function editOf(key: string, target: { key: string }, queuedTimeMs: number): OutboxEntry {
   const action = { is: 'edit', target, content: { text: { body: 'edited' } } } as const;

@@ -4,11 +4,10 @@
  * nothing is transmitted before its number is durable, and a number's content never changes.
  */
 import type { Key, SendState } from './client-interface.ts';
-import type { Commit, ConversationId, Sequence, WireError } from './contract.ts';
+import type { ConversationId, Sequence, WireError } from './contract.ts';
 import { isForLater, knownReason, mayStillSucceed } from './errors.ts';
 import {
   kept,
-  type Lane,
   type OutboxEntry,
   removal,
   resolved,
@@ -16,6 +15,7 @@ import {
   unnumbered,
   waitsFor,
 } from './outbox-entry.ts';
+import type { Moment, OutboxEffect, OutboxEvent } from './outbox-events.ts';
 import { type Held, isCancellable, OutboxLane } from './outbox-lane.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
@@ -29,84 +29,6 @@ export const ENTRIES_MAX = 10_000;
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const WAIT_DEFAULT_MS = 1_000;
-
-export type OutboxEvent =
-  | {
-      readonly is: 'loaded';
-      readonly outboxId: string;
-      /** Made just now, so that none of its numbers is used. */
-      readonly isNew: boolean;
-      readonly entries: readonly OutboxEntry[];
-      readonly lanes: readonly Lane[];
-    }
-  | { readonly is: 'added'; readonly entry: OutboxEntry }
-  /** The entry is durable. */
-  | { readonly is: 'saved'; readonly key: Key }
-  /** The numbers are durable. */
-  | { readonly is: 'numbered'; readonly keys: readonly Key[] }
-  | { readonly is: 'live'; readonly isLive: boolean }
-  | { readonly is: 'held'; readonly conversationId: ConversationId; readonly isHeld: boolean }
-  | { readonly is: 'committed'; readonly key: Key; readonly commit: Commit }
-  | { readonly is: 'refused'; readonly key: Key; readonly error: WireError }
-  /** Its row was seen: in a push, a page or a sync. */
-  | {
-      readonly is: 'appeared';
-      readonly key: Key;
-      readonly sequence: Sequence;
-      readonly timeMs: number;
-      readonly outboxId?: string;
-      readonly clientSeq?: number;
-    }
-  /** What an accepted send says is in the cache: its entry is needed no more. */
-  | { readonly is: 'cached'; readonly entry: OutboxEntry }
-  | { readonly is: 'retry'; readonly key: Key }
-  | { readonly is: 'cancel'; readonly key: Key }
-  /** Everything the server holds of the conversation was compared by key. */
-  | {
-      readonly is: 'recovered';
-      readonly conversationId: ConversationId;
-      readonly freshOutboxId: string;
-    }
-  /** The server shows this user nothing of it any more, so nothing can be compared. */
-  | { readonly is: 'hidden'; readonly conversationId: ConversationId }
-  /** It could not be compared now; the server may have asked to wait. */
-  | {
-      readonly is: 'unrecovered';
-      readonly conversationId: ConversationId;
-      readonly retryAfterMs: number;
-    }
-  | { readonly is: 'tick' };
-
-export interface SettledSend {
-  readonly entry: OutboxEntry;
-  readonly sequence: Sequence;
-  readonly timeMs: number;
-  readonly queued: number;
-}
-
-export type OutboxEffect =
-  /** One transaction; then `numbered` with these keys. */
-  | {
-      readonly is: 'store';
-      readonly puts: readonly StorePut<OwnTable>[];
-      readonly numbered: readonly Key[];
-    }
-  | { readonly is: 'transmit'; readonly entries: readonly OutboxEntry[] }
-  | { readonly is: 'state'; readonly entry: OutboxEntry; readonly state: SendState }
-  /** Store the message in the cache, then say `cached`: a crash between repeats a replay. */
-  | { readonly is: 'settled'; readonly settled: SettledSend }
-  | { readonly is: 'failed'; readonly entry: OutboxEntry; readonly reason: Reason }
-  | { readonly is: 'cancelled'; readonly entry: OutboxEntry }
-  /** A restored database: sync the conversation, report what is there, then how that ended. */
-  | { readonly is: 'recover'; readonly conversationId: ConversationId };
-
-/** What the machine is told about the moment of an event. */
-export interface Moment {
-  readonly nowMs: number;
-  readonly monotonicMs: number;
-  /** 0 <= x < 1, for backoff. */
-  readonly chance: number;
-}
 
 export class OutboxMachine {
   readonly #byKey = new Map<Key, Held>();

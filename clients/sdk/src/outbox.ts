@@ -8,14 +8,8 @@ import { ClientError, isRefusedForGood, reasonOf, retryAfterMsOf } from './error
 import type { HostPort } from './host.ts';
 import { newUuid } from './ids.ts';
 import { bodyOf, type Lane, type OutboxEntry, waitsFor } from './outbox-entry.ts';
-import {
-  ENTRIES_MAX,
-  type Moment,
-  type OutboxEffect,
-  type OutboxEvent,
-  OutboxMachine,
-  type SettledSend,
-} from './outbox-machine.ts';
+import type { Moment, OutboxEffect, OutboxEvent, SettledSend } from './outbox-events.ts';
+import { ENTRIES_MAX, OutboxMachine } from './outbox-machine.ts';
 import type { Reason } from './reasons.ts';
 import type { SavedStore } from './saved-store.ts';
 import { Cell, isShallowEqual } from './store.ts';

@@ -1,6 +1,7 @@
 import type { WireError } from '../src/contract.ts';
 import type { OutboxEntry } from '../src/outbox-entry.ts';
-import { type OutboxEffect, type OutboxEvent, OutboxMachine } from '../src/outbox-machine.ts';
+import type { OutboxEffect, OutboxEvent } from '../src/outbox-events.ts';
+import { OutboxMachine } from '../src/outbox-machine.ts';
 
 /** Drives a machine by hand; what it stores is durable only when the script says so. */
 export class OutboxScript {
