@@ -33,12 +33,12 @@ export class DeviceStorage {
     return new LivingStorage(this.#kept, scope, chance);
   }
 
-  /** All that is in it now, to be put back later. */
-  async backup(): Promise<() => Promise<void>> {
+  /** What is in it now, to be put back later; without its cache as well, which a browser may drop. */
+  async backup(withCache: boolean): Promise<() => Promise<void>> {
     const pairs = new Map<string, readonly StoredPair[]>();
     for (const table of TABLES.own)
       pairs.set(`own/${table}`, await this.#kept.readOwn(table as OwnTable, EVERYTHING));
-    for (const table of TABLES.cache)
+    for (const table of withCache ? TABLES.cache : [])
       pairs.set(`cache/${table}`, await this.#kept.readCache(table as CacheTable, EVERYTHING));
     return async () => {
       const restored = memoryStore();

@@ -119,7 +119,7 @@ describe('scripts of one node', function () {
     };
     await world.time.runUntil(world.time.nowMs + 20_000, settled);
     await talk(5);
-    await phone.backup();
+    await phone.backup(true);
     await talk(40);
     phone.kill();
     await phone.restore();

@@ -35,6 +35,8 @@ export interface SdkDeviceParts {
   readonly deviceId: string;
   readonly token: string;
   readonly chance: Chance;
+  /** Its owner drops it, goes where there is no network, and lives on backups. */
+  readonly isRough: boolean;
   readonly world: SdkWorld;
 }
 
@@ -47,6 +49,21 @@ export interface Said {
   isKept: boolean;
   outcome: 'open' | 'accepted' | 'failed';
   reason: string;
+  /** In which life of the device it failed. */
+  failedLife: number;
+}
+
+/** What its owner is like. */
+export interface Habits {
+  /** Of what he does with it, by chance: he goes where there is no network; he drops it. */
+  readonly unplugs: number;
+  readonly kills: number;
+  readonly backups: number;
+  readonly restores: number;
+  /** Backups of the cache, too. */
+  readonly wholes: number;
+  /** The same backup another time. */
+  readonly again: number;
 }
 
 /** A group that the server has not answered for yet. */
@@ -60,6 +77,7 @@ export class SdkDevice {
   readonly name: string;
   readonly userId: string;
   readonly said: Said[] = [];
+  readonly habits: Habits;
   readonly storage: DeviceStorage = new DeviceStorage();
   readonly #parts: SdkDeviceParts;
   #scope: Scope;
@@ -67,6 +85,8 @@ export class SdkDevice {
   #socket: VirtualSocket | undefined;
   #signal: ((signal: HostSignal) => void)[] = [];
   #lives = 0;
+  #lastRestored = 0;
+  #pluggedInMs = 0;
   #connections = 0;
   #hasStarted = false;
   /** Puts the storage back to what it was; undefined = nobody made a backup yet. */
@@ -77,6 +97,16 @@ export class SdkDevice {
     this.userId = parts.userId;
     this.#parts = parts;
     this.#scope = parts.world.newScope();
+    const chance = parts.chance.fork('habits');
+    const { isRough } = parts;
+    this.habits = {
+      unplugs: isRough ? 0.25 : 0.05,
+      kills: isRough ? 0.25 : 0.06,
+      backups: isRough ? 0.8 : 0.3,
+      restores: isRough ? 0.7 : 0.2,
+      wholes: chance.pick([1, 0.5, 0]),
+      again: chance.pick([0, 0.5]),
+    };
   }
 
   get client(): Client | undefined {
@@ -125,6 +155,17 @@ export class SdkDevice {
     return `${phase}, list ${freshness}, unsent ${waiting.join(', ') || 'none'}`;
   }
 
+  /** Without any network for a while; its owner goes on writing, and may make a backup just then. */
+  unplug(ms: number): void {
+    const { world, chance } = this.#parts;
+    this.#pluggedInMs = world.nowMs() + ms;
+    this.#socket?.cut(false);
+    const fate = chance.fork(`unplugged-${world.nowMs()}`);
+    if (!fate.is(this.habits.backups)) return;
+    const isWhole = fate.is(this.habits.wholes);
+    this.#scope.after(fate.between(1, ms), () => void this.backup(isWhole));
+  }
+
   /** Starts on what the storage kept; now and then on a backup of an earlier life (case 11). */
   start(): void {
     const { world, chance } = this.#parts;
@@ -132,10 +173,13 @@ export class SdkDevice {
     const fate = chance.fork(`backup-${this.#lives}`);
     const scope = world.newScope();
     this.#scope = scope;
-    if (fate.is(0.3)) scope.after(fate.delay(100, 5000), () => void this.backup());
-    const restore = fate.is(0.2) ? this.#restore : undefined;
+    const { backups, restores, wholes, again } = this.habits;
+    const isWhole = fate.is(wholes);
+    if (fate.is(backups)) scope.after(fate.delay(100, 5000), () => void this.backup(isWhole));
+    const restore = fate.is(restores) ? this.#restore : undefined;
     if (restore === undefined) return this.#begin(scope);
-    this.#restore = undefined;
+    if (!fate.is(again)) this.#restore = undefined;
+    this.#lastRestored = this.#lives;
     restore().then(
       () => scope.after(0, () => this.#begin(scope)),
       (error: unknown) => world.broken(`${this.name} was not restored: ${String(error)}`),
@@ -143,8 +187,8 @@ export class SdkDevice {
   }
 
   /** What the storage holds now is what a later life may begin with. */
-  async backup(): Promise<void> {
-    this.#restore = await this.storage.backup();
+  async backup(isWhole: boolean): Promise<void> {
+    this.#restore = await this.storage.backup(isWhole);
   }
 
   /** Puts the last backup back. Only while it does not run. */
@@ -213,12 +257,41 @@ export class SdkDevice {
     );
   }
 
+  /** What failed goes again, by what the screen offers. */
+  retry(said: Said): void {
+    const ref = this.#waiting(said);
+    if (ref?.state.get().is !== 'FAILED') return;
+    said.outcome = 'open';
+    ref.retry();
+    this.#follow(said, ref);
+  }
+
+  /** Given up, unless it may have left already. */
+  cancel(said: Said): void {
+    this.#waiting(said)?.cancel();
+  }
+
+  #waiting({ conversation, key }: Said): MessageRef | undefined {
+    const timeline = this.client?.conversation(conversation).timeline('latest');
+    const row = timeline?.get().rows.find((one) => one.key === key);
+    timeline?.close();
+    return row?.is === 'message' ? row.pending : undefined;
+  }
+
   #note(conversation: string, ref: MessageRef, body: Json): void {
     const { events } = this.#parts.world;
     const op = `${this.name}/${ref.key}`;
     const is = 'message' in body ? 'message' : 'edit' in body ? 'edit' : 'delete';
     const { key } = ref;
-    const said: Said = { key, conversation, is, isKept: false, outcome: 'open', reason: '' };
+    const said: Said = {
+      key,
+      conversation,
+      is,
+      isKept: false,
+      outcome: 'open',
+      reason: '',
+      failedLife: 0,
+    };
     this.said.push(said);
     events.push({
       is: 'invoked',
@@ -237,23 +310,37 @@ export class SdkDevice {
     };
     ref.state.subscribe(kept);
     kept();
+    this.#follow(said, ref);
+  }
+
+  #follow(said: Said, ref: MessageRef): void {
+    const op = `${this.name}/${said.key}`;
     ref.accepted.then(
       ({ sequence, timeMs }) => {
         said.outcome = 'accepted';
-        events.push({ is: 'committed', at: this.#parts.world.nowMs(), op, sequence, timeMs });
+        const at = this.#parts.world.nowMs();
+        this.#parts.world.events.push({ is: 'committed', at, op, sequence, timeMs });
       },
       (error: unknown) => this.#failed(said, text(object(error)['reason'])),
     );
   }
 
   #failed(said: Said, reason: string): void {
-    if (said.outcome === 'failed') return;
     said.outcome = 'failed';
     said.reason = reason;
-    // Restored, and out of the conversation since: it may stand there or not.
-    if (reason === 'COMMIT_UNKNOWN') return;
-    const op = `${this.name}/${said.key}`;
-    this.#parts.world.events.push({ is: 'refused', at: this.#parts.world.nowMs(), op, reason });
+    said.failedLife = this.#lives;
+  }
+
+  /** At the very end: what was refused must not stand there. */
+  conclude(): void {
+    const { events, nowMs } = this.#parts.world;
+    for (const { key, outcome, reason, failedLife } of this.said) {
+      // Whether it stands there is what nobody could say, or a dying client forgot that it gave it up.
+      if (outcome !== 'failed' || reason === 'COMMIT_UNKNOWN' || reason === 'CANCELED') continue;
+      // An older database that had not heard of the refusal may have said it again, and been heard.
+      if (failedLife < this.#lastRestored) continue;
+      events.push({ is: 'refused', at: nowMs(), op: `${this.name}/${key}`, reason });
+    }
   }
 
   // ---- what it stands on
@@ -283,10 +370,10 @@ export class SdkDevice {
       open: (_url, events) => {
         const reader = `${this.name}#${++this.#connections}`;
         let isDone = false;
-        const socket = this.#parts.world.open(
-          scope,
-          this.#listen(reader, events, () => isDone),
-        );
+        const { world } = this.#parts;
+        const isUnplugged = world.nowMs() < this.#pluggedInMs;
+        const listener = this.#listen(reader, events, () => isDone);
+        const socket = isUnplugged ? undefined : world.open(scope, listener);
         this.#socket = socket;
         if (socket === undefined) scope.after(1, () => !isDone && events.closed(1006, ''));
         return {

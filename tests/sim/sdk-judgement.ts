@@ -6,8 +6,8 @@ import type { SdkDevice } from './sdk-device.ts';
 
 const PAGES_MAX = 100;
 const PAUSE_MS = 50;
-/** An outbox that gave up says so. */
-const EXPECTED: ReadonlySet<string> = new Set([...EARNED_REFUSALS, 'COMMIT_UNKNOWN']);
+/** An outbox that gave up says so; and what its writer gave up. */
+const EXPECTED: ReadonlySet<string> = new Set([...EARNED_REFUSALS, 'COMMIT_UNKNOWN', 'CANCELED']);
 
 /** Everything a client shows, row by row. Needs time to pass. */
 export async function shownBy(

@@ -28,14 +28,17 @@ export class SdkPeople {
       if (!device.isAlive) device.start();
       return;
     }
+    const { unplugs, kills } = device.habits;
+    if (chance.is(kills)) return device.kill();
+    if (chance.is(unplugs)) return device.unplug(chance.between(50, 2000));
     const u = chance.unit();
     if (u < 0.5) this.#talk(device);
-    else if (u < 0.58) this.#createGroup(device);
-    else if (u < 0.66) this.#changeMembers(device);
-    else if (u < 0.76) this.#changeMessage(device);
-    else if (u < 0.88) this.#read(device);
-    else if (u < 0.94) device.hear(chance.pick(['online', 'offline', 'wake']));
-    else device.kill();
+    else if (u < 0.56) this.#createGroup(device);
+    else if (u < 0.64) this.#changeMembers(device);
+    else if (u < 0.74) this.#changeMessage(device);
+    else if (u < 0.86) this.#thinkAgain(device);
+    else if (u < 0.94) this.#read(device);
+    else device.hear(chance.pick(['online', 'offline', 'wake']));
   }
 
   #talk(device: SdkDevice): void {
@@ -110,6 +113,15 @@ export class SdkPeople {
         if (row.sequence !== undefined)
           deleted.push({ conversation: id, sequence: row.sequence, atMs: nowMs() });
       });
+  }
+
+  /** Of what failed or still waits. */
+  #thinkAgain(device: SdkDevice): void {
+    const { chance } = this.#parts;
+    const failed = device.said.filter(({ outcome }) => outcome === 'failed');
+    const open = device.said.filter(({ outcome }) => outcome === 'open').slice(-10);
+    if (failed.length > 0) device.retry(chance.pick(failed));
+    if (open.length > 0) device.cancel(chance.pick(open));
   }
 
   #read(device: SdkDevice): void {

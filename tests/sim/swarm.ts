@@ -39,6 +39,8 @@ export interface Swarm {
   readonly devicesEach: number;
   /** Of them, by chance: users who also have a device with the SDK. */
   readonly sdkShare: number;
+  /** Nearly all happens on devices with the SDK, which their owners treat roughly. */
+  readonly isAboutPhones: boolean;
   readonly gateways: number;
   /** Things that people do. */
   readonly acts: number;
@@ -61,11 +63,13 @@ export function swarmOf(seed: number, chance: Chance, acts: number): Swarm {
     atMs: chance.unit() * chaosMs,
     seed: chance.between(1, 2 ** 30),
   })).sort((a, b) => a.atMs - b.atMs);
+  const isAboutPhones = chance.fork('phones').is(0.25);
   return {
     seed,
     users: chance.between(2, 5),
     devicesEach: chance.between(1, 2),
-    sdkShare: chance.pick([0, 0.5, 1]),
+    sdkShare: isAboutPhones ? 1 : chance.pick([0, 0.5, 1]),
+    isAboutPhones,
     gateways: chance.between(1, 2),
     acts,
     chaosMs,

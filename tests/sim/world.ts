@@ -140,7 +140,8 @@ export class World {
   }
 
   act(): void {
-    const share = this.sdks.length / (this.sdks.length + this.devices.length);
+    const even = this.sdks.length / (this.sdks.length + this.devices.length);
+    const share = this.swarm.isAboutPhones ? 0.9 : even;
     if (this.chance.is(share)) this.sdkPeople.act(this.chance.pick(this.sdks));
     else this.people.act();
   }
@@ -178,6 +179,7 @@ export class World {
     const untilMs = this.time.nowMs + 60_000;
     while (this.time.nowMs < untilMs && !all.every((device) => device.isSettled))
       await this.time.runUntil(this.time.nowMs + CONVERGE_LOOK_MS);
+    for (const sdk of this.sdks) sdk.conclude();
     // Receipts and counts follow the rows.
     await this.time.runUntil(this.time.nowMs + QUIET_MS);
     // Marks that were lost with the power come again with the devices: read anew.
@@ -245,6 +247,7 @@ export class World {
       deviceId,
       token,
       chance,
+      isRough: this.swarm.isAboutPhones,
       world: {
         nowMs: () => this.time.nowMs,
         newScope: () => this.time.scope(name),

@@ -332,6 +332,7 @@ export class LiveConversation implements Conversation, TimelineOwner {
       to: peer === undefined ? this.id : `direct:${peer}`,
       // A copy: what the caller does with its object later is not sent.
       action: JSON.parse(json) as OutboxEntry['action'],
+      ...(log === undefined ? {} : { above: { epoch: log.epoch, sequence: log.head } }),
       ...(o.after === undefined ? {} : this.#dependency(o.after)),
     };
     return this.#core.outbox.add(entry, () => (o.clearsDraft === true ? this.draft.take() : []));

@@ -1,18 +1,23 @@
 /** Messages of the past: from the device, from the server, and both compared by key. */
 import type { Key } from './client-interface.ts';
-import type { ConversationId, ListMessagesAnswer, LogRow, Message, Sequence } from './contract.ts';
+import type { ConversationLog } from './conversation-log.ts';
+import type {
+  ConversationId,
+  Cursor,
+  ListMessagesAnswer,
+  LogRow,
+  Message,
+  Sequence,
+} from './contract.ts';
 import { coversOf, isAtEdge, type PageRequest } from './covers.ts';
-import { ClientError } from './errors.ts';
+import { ClientError, reasonOf } from './errors.ts';
 import { newer } from './message-merge.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
 import type { SavedStore } from './saved-store.ts';
 import type { Sync } from './sync.ts';
 
 const PAGE_TRIES = 3;
-const RECOVERY_ROWS_MAX = 10_000;
 const RECOVERY_PAGE_ROWS = 200;
-/** How much a device's clock and the server's may differ when a restored outbox is compared. */
-const CLOCK_SLACK_MS: number = 26 * 3600 * 1000;
 
 export interface HistoryHooks {
   call<T>(method: string, request: unknown): Promise<T>;
@@ -72,43 +77,70 @@ export class History {
     throw new ClientError('BACKEND_UNAVAILABLE', 'the history changes faster than it is read');
   }
 
-  /** A restored database: what it sent after the backup is on the server under the same keys. */
+  /**
+   * What was sent of these stands under the same keys, above what was known when it was written:
+   * that is read, and settles them. NOT_A_MEMBER = this user may not read all of that any more.
+   */
   async recover(id: ConversationId, keys: readonly Key[]): Promise<void> {
-    await this.#hooks.sync().syncOne(id);
-    const entries = keys.flatMap((key) => this.#hooks.entry(key) ?? []);
-    const sinceMs = Math.min(...entries.map((entry) => entry.queuedTimeMs)) - CLOCK_SLACK_MS;
-    const left = (): OutboxEntry[] => keys.flatMap((key) => this.#hooks.entry(key) ?? []);
-    let before: Sequence | undefined;
-    for (let rows = 0; rows < RECOVERY_ROWS_MAX; ) {
-      if (left().length === 0) return;
-      const limit = RECOVERY_PAGE_ROWS;
-      const request = before === undefined ? { limit } : { limit, before };
-      const answer = await this.readPage(id, request);
-      rows += answer.messages?.length ?? 0;
-      const oldest = answer.messages?.[0];
-      before = oldest?.sequence ?? before;
-      if (oldest === undefined || (oldest.timeMs ?? 0) < sinceMs) break;
-      if (isAtEdge(request, answer)) break;
+    try {
+      await this.#compare(id, keys);
+    } catch (error) {
+      // Then nothing of this user ever stood there.
+      if (reasonOf(error) !== 'CONVERSATION_UNKNOWN') throw error;
     }
-    // Pages hold messages alone; edits and deletes stand in rows of their own.
-    if (left().some(({ action }) => action.is !== 'message')) await this.#readRows(id, before ?? 1);
   }
 
-  async #readRows(id: ConversationId, from: Sequence): Promise<void> {
+  async #compare(id: ConversationId, keys: readonly Key[]): Promise<void> {
+    await this.#hooks.sync().syncOne(id);
+    const left = (): OutboxEntry[] => keys.flatMap((key) => this.#hooks.entry(key) ?? []);
     const log = this.#hooks.sync().machine.logs.get(id);
-    let cursor = { epoch: log?.epoch ?? 0, sequence: Math.max(from, log?.first ?? 1) - 1 };
-    for (let rows = 0; rows < RECOVERY_ROWS_MAX; ) {
+    if (log === undefined) return this.#unheardOf(id);
+    const floor = Math.min(...left().map((entry) => knownBefore(entry, log)));
+    let before = log.head + 1;
+    while (left().length > 0 && before > floor + 1) {
+      const request = { before, limit: Math.min(RECOVERY_PAGE_ROWS, before - floor - 1) };
+      const answer = await this.readPage(id, request);
+      const oldest = answer.messages?.[0]?.sequence;
+      if (oldest === undefined || isAtEdge(request, answer)) break;
+      if (oldest >= before) throw readBefore();
+      before = oldest;
+    }
+    // Pages hold messages alone; edits and deletes stand in rows of their own.
+    if (left().some(({ action }) => action.is !== 'message')) await this.#readRows(log, floor);
+    if (left().length > 0 && log.first > floor + 1)
+      throw new ClientError('NOT_A_MEMBER', 'it may stand where this user may not read');
+  }
+
+  /** Refused, or the list that is being read will name it. */
+  async #unheardOf(id: ConversationId): Promise<void> {
+    await this.#hooks.call<ListMessagesAnswer>('Messages.List', { conversationId: id, limit: 1 });
+    throw new ClientError('BACKEND_UNAVAILABLE', 'the conversation is not known here yet');
+  }
+
+  async #readRows({ id, epoch, first }: ConversationLog, above: Sequence): Promise<void> {
+    let cursor: Cursor = { epoch, sequence: Math.max(above, first - 1) };
+    for (;;) {
       const answer = await this.#hooks.call<RowsAnswer>('Messages.ListRows', {
         conversationId: id,
         cursor,
         limit: RECOVERY_PAGE_ROWS,
       });
-      rows += Math.max(1, answer.rows?.length ?? 0);
       for (const row of answer.rows ?? []) this.#hooks.seen(row);
-      cursor = answer.cursor ?? cursor;
-      if (cursor.sequence >= (answer.head ?? 0)) return;
+      const reached = answer.cursor ?? cursor;
+      if ((reached.sequence ?? 0) >= (answer.head ?? 0)) return;
+      if ((reached.sequence ?? 0) <= (cursor.sequence ?? 0)) throw readBefore();
+      cursor = reached;
     }
   }
+}
+
+/** Where the conversation ended as far as was known when it was written; unknown = all of it is read. */
+function knownBefore({ above }: OutboxEntry, log: ConversationLog): Sequence {
+  return above?.epoch === log.epoch ? (above.sequence ?? 0) : log.first - 1;
+}
+
+function readBefore(): ClientError {
+  return new ClientError('INVARIANT', 'the server named a page that was read before');
 }
 
 function withUnwritten(

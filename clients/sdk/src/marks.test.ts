@@ -62,6 +62,24 @@ describe('unread and marks', () => {
     assert.equal(laptop.client.unread.get().messages, 3);
   });
 
+  it('read a moment before the network went: it is reported when there is one again (S9)', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    world.server.say(talk, BO, 'hi');
+    const ana = await world.started(ANA);
+    // So long that nothing which goes again of itself takes it along.
+    await world.advance(12_000);
+    ana.client.direct(BO).markRead(1);
+    world.server.isUp = false;
+    world.server.cut();
+    await world.advance(500);
+    assert.equal(talk.members.get(ANA)?.read ?? 0, 0);
+    world.server.isUp = true;
+    ana.host.signal('online');
+    await world.advance(3_000);
+    assert.equal(talk.members.get(ANA)?.read, 1);
+  });
+
   it('delivered is reported once stored, and the marks of the last 10 s go again after a break (S9)', async () => {
     const world = new World();
     const ana = await world.started(ANA);

@@ -69,9 +69,12 @@ export class Marks {
     this.stop();
   }
 
+  /** What was not told yet is derived again when there is a connection: here it would count as wanted. */
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#delivered.clear();
+    this.#read.clear();
   }
 
   #want(kind: 'delivered' | 'read', id: ConversationId, sequence: Sequence): void {

@@ -1,6 +1,6 @@
 /** What waits in the outbox: plain data, kept in the own database as it is. */
 import type { Content, Key, SendState } from './client-interface.ts';
-import type { Body, ConversationId, Sequence } from './contract.ts';
+import type { Body, ConversationId, Cursor, Sequence } from './contract.ts';
 import type { Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
@@ -36,13 +36,13 @@ export interface OutboxEntry {
   readonly action: Action;
   /** Not before this own message was accepted. */
   readonly after?: Key;
+  /** The newest row that was known when it was written: its own stands above. None = any may be. */
+  readonly above?: Cursor;
   /** Local clock at writing or at the last retry; 24 h later it is FAILED. */
   readonly queuedTimeMs: number;
   readonly number?: SendNumber;
   /** As first transmitted: a number stands for one content for ever. */
   readonly body?: Body;
-  /** It may have left the device: only an answer tells whether it counts. */
-  readonly isTransmitted?: boolean;
   readonly failed?: { readonly reason: Reason; readonly retryable: boolean };
 }
 
@@ -85,7 +85,7 @@ export function resolved(entry: OutboxEntry, key: Key, sequence: Sequence): Outb
 
 /** Without what its first transmission gave it: it goes as a new one. */
 export function unnumbered(entry: OutboxEntry): OutboxEntry {
-  const { number: _number, body: _body, isTransmitted: _isTransmitted, ...rest } = entry;
+  const { number: _number, body: _body, ...rest } = entry;
   return rest;
 }
 

@@ -36,14 +36,19 @@ export type OutboxEvent =
   | { readonly is: 'cached'; readonly entry: OutboxEntry }
   | { readonly is: 'retry'; readonly key: Key }
   | { readonly is: 'cancel'; readonly key: Key }
-  /** Everything the server holds of the conversation was compared by key. */
+  /** These were compared by key with everything the server holds of the conversation. */
   | {
       readonly is: 'recovered';
       readonly conversationId: ConversationId;
+      readonly keys: readonly Key[];
       readonly freshOutboxId: string;
     }
   /** The server shows this user nothing of it any more, so nothing can be compared. */
-  | { readonly is: 'hidden'; readonly conversationId: ConversationId }
+  | {
+      readonly is: 'hidden';
+      readonly conversationId: ConversationId;
+      readonly keys: readonly Key[];
+    }
   /** It could not be compared now; the server may have asked to wait. */
   | {
       readonly is: 'unrecovered';
@@ -72,8 +77,12 @@ export type OutboxEffect =
   | { readonly is: 'settled'; readonly settled: SettledSend }
   | { readonly is: 'failed'; readonly entry: OutboxEntry; readonly reason: Reason }
   | { readonly is: 'cancelled'; readonly entry: OutboxEntry }
-  /** A restored database: sync the conversation, report what is there, then how that ended. */
-  | { readonly is: 'recover'; readonly conversationId: ConversationId };
+  /** Sync the conversation, report which of these are there already, then how that ended. */
+  | {
+      readonly is: 'recover';
+      readonly conversationId: ConversationId;
+      readonly keys: readonly Key[];
+    };
 
 /** What the machine is told about the moment of an event. */
 export interface Moment {

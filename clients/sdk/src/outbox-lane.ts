@@ -23,12 +23,19 @@ export interface Held {
   step: OutboxStep;
   /** When it was last transmitted, monotonic. */
   sentAtMs: number;
+  /** Under its number it may have left the device: only an answer tells whether it counts. */
+  hasLeft: boolean;
   /** Answers that asked to try again, in a row. */
   tries: number;
+  /**
+   * It may stand on the server, under whatever number, and is compared by key before it goes: an
+   * earlier run wrote it (and the database may be a restored one), or its number is another's.
+   */
+  doubt: 'none' | 'loaded' | 'refused';
 }
 
-export function isCancellable({ step, entry }: Held): boolean {
-  return step === 'numbering' || entry.isTransmitted !== true;
+export function isCancellable({ entry, hasLeft }: Held): boolean {
+  return entry.number === undefined || !hasLeft;
 }
 
 export class OutboxLane {
@@ -39,8 +46,6 @@ export class OutboxLane {
   /** An answer said that the pipeline is out of order, or to wait: nothing goes until all in flight
    * is answered, so that the rest is renumbered in order. */
   isSettling = false;
-  /** A refused number showed that this database is older than what it sent: sync decides. */
-  needsRecovery = false;
   isRecovering = false;
   /** How often it could not be compared on this connection. */
   recoveryTries = 0;
@@ -54,7 +59,7 @@ export class OutboxLane {
   /**
    * The server is known to have accepted no number of this outbox that was not taken here. A restored
    * database does not know which numbers are used: until then one new number goes at a time, because
-   * what goes behind one that is refused would be accepted, and may stand there already.
+   * what goes behind one that is refused could be accepted, and would stand before it.
    */
   isProven: boolean;
 
@@ -102,8 +107,12 @@ export class OutboxLane {
     this.isProven = true;
   }
 
+  /** What is to be compared with what the server holds before anything goes. */
+  get doubtful(): readonly Held[] {
+    return this.held.filter(({ doubt, entry }) => doubt !== 'none' && entry.failed === undefined);
+  }
+
   recoveryIsOver(): void {
-    this.needsRecovery = false;
     this.isRecovering = false;
     this.recoveryTries = 0;
   }
@@ -112,7 +121,7 @@ export class OutboxLane {
   pick(room: number, nowMs: number): Held[] {
     if (this.isSettling && this.inFlightCount > 0) return [];
     this.isSettling = false;
-    if (this.isHeld || this.needsRecovery || nowMs < this.notBeforeMs) return [];
+    if (this.isHeld || this.doubtful.length > 0 || nowMs < this.notBeforeMs) return [];
     const picked: Held[] = [];
     let free = Math.min(room, LANE_IN_FLIGHT_MAX - this.inFlightCount);
     for (const each of this.#inOrder()) {
@@ -155,6 +164,7 @@ export class OutboxLane {
     if (number === undefined) {
       number = { outboxId, clientSeq: this.lane.next, after };
       this.lane = { ...this.lane, next: this.lane.next + 1 };
+      each.hasLeft = false;
     } else if (after < number.clientSeq) number = { ...number, after };
     // Else a later one was accepted: what became of this one is decided, the answer repeats it.
     invariant(number.after < number.clientSeq, 'outbox.after-below-number');
@@ -162,7 +172,6 @@ export class OutboxLane {
       ...each.entry,
       number,
       body: each.entry.body ?? bodyOf(each.entry.action),
-      isTransmitted: true,
     };
   }
 

@@ -4,7 +4,7 @@ import { OutboxScript } from '../test/outbox-script.ts';
 import { LANE_IN_FLIGHT_MAX } from './outbox-lane.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
 import type { OutboxEffect, OutboxEvent } from './outbox-events.ts';
-import { ANSWER_MS_MAX, IN_FLIGHT_MAX, QUEUED_MS_MAX } from './outbox-machine.ts';
+import { ANSWER_MS_MAX, IN_FLIGHT_MAX, QUEUED_MS_MAX, RECOVERIES_MAX } from './outbox-machine.ts';
 
 function editOf(key: string, target: { key: string }, queuedTimeMs: number): OutboxEntry {
   const action = { is: 'edit', target, content: { text: { body: 'edited' } } } as const;
@@ -77,18 +77,21 @@ describe('outbox machine', () => {
     script.refuse('a', { reason: 'TOO_OLD' });
     script.refuse('b', { reason: 'TOO_OLD' });
     assert.deepEqual(script.recovers, ['cnv']);
-    script.step({ is: 'hidden', conversationId: 'cnv' });
+    script.hidden('cnv');
     const failed = { is: 'FAILED', reason: 'COMMIT_UNKNOWN', retryable: true } as const;
     assert.deepEqual(script.machine.stateOf('a'), failed);
     assert.deepEqual(script.machine.stateOf('b'), failed);
     assert.equal(script.machine.entry('b')?.number?.clientSeq, 2);
-    // Added again: the same number asks, and is compared before it could be said twice.
+    // Added again: it is compared before it could be said twice.
     script.sent();
     script.step({ is: 'retry', key: 'a' });
     script.store();
-    assert.deepEqual(script.sent(), ['a:1<0']);
-    script.refuse('a', { reason: 'TOO_OLD' });
+    assert.deepEqual(script.sent(), []);
     assert.equal(script.recovers.length, 2);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:1<0']);
+    assert.equal(script.machine.entry('a')?.number?.outboxId, 'box-2');
+    assert.equal(script.machine.stateOf('b')?.is, 'FAILED');
   });
 
   it('an entry that is not durable does not go; nor does one whose number is not (S4)', () => {
@@ -176,6 +179,25 @@ describe('outbox machine', () => {
     assert.equal(script.machine.size, 1);
   });
 
+  it('what has left cannot be cancelled while it is about to leave again (S6)', () => {
+    const script = new OutboxScript();
+    script.live();
+    script.send('a');
+    script.lost();
+    script.step({ is: 'live', isLive: true });
+    script.step({ is: 'cancel', key: 'a' });
+    script.store();
+    assert.deepEqual(script.sent(), ['a:1<0', 'a:1<0']);
+    // Refused, it is nowhere: under another number it can be cancelled again.
+    script.refuse('a', { reason: 'BLOCKED' });
+    script.lost();
+    script.step({ is: 'retry', key: 'a' });
+    script.step({ is: 'live', isLive: true });
+    script.step({ is: 'cancel', key: 'a' });
+    script.store();
+    assert.equal(script.machine.size, 0);
+  });
+
   it('a failed entry blocks only what names it (S5)', () => {
     const script = new OutboxScript();
     script.live();
@@ -206,7 +228,7 @@ describe('outbox machine', () => {
     assert.deepEqual(script.recovers, ['cnv']);
     // Sync found b there.
     script.step({ is: 'appeared', key: 'b', sequence: 9, timeMs: 1 });
-    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
+    script.recovered('cnv', 'box-2');
     script.store();
     assert.deepEqual(script.settled, ['b']);
     const [a] = script.transmitted.splice(0);
@@ -250,7 +272,6 @@ describe('outbox machine', () => {
           ordinal: 1,
           number: { outboxId: 'box-1', clientSeq: 5, after: 4 },
           body: { message: { text: { body: 'a' } } },
-          isTransmitted: true,
         },
         { ...entry, key: 'b', ordinal: 2 },
       ],
@@ -261,7 +282,9 @@ describe('outbox machine', () => {
     });
     script.live();
     script.send('c', { conversationId: 'old' });
-    assert.deepEqual(script.sent(), ['a:5<4', 'c:1<0']);
+    assert.deepEqual(script.sent(), ['c:1<0']);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:5<4']);
     script.commit('a', 1);
     assert.deepEqual(script.sent(), ['b:6<5']);
   });
@@ -276,7 +299,6 @@ describe('outbox machine', () => {
       action: { is: 'message' as const, content: { text: { body: 'a' } } },
       queuedTimeMs: script.nowMs,
       number: { outboxId: 'box-1', clientSeq: 5, after: 4 },
-      isTransmitted: true,
     };
     script.step({
       is: 'loaded',
@@ -287,6 +309,7 @@ describe('outbox machine', () => {
     });
     script.live();
     script.send('b');
+    script.recovered('cnv', 'box-2');
     assert.deepEqual(script.sent(), ['a:5<4']);
     script.commit('a', 1);
     assert.deepEqual(script.sent(), ['b:6<5']);
@@ -311,6 +334,7 @@ describe('outbox machine', () => {
     const script = new OutboxScript();
     script.step(loaded(['a', 'b', 'c', 'd'], script.nowMs));
     script.live();
+    script.recovered('cnv', 'box-2');
     assert.deepEqual(script.sent(), ['a:1<0']);
     // A repeat: an earlier life, or one after the backup, may have sent more than that.
     const commit = { conversationId: 'cnv', sequence: 1, replayed: true };
@@ -325,29 +349,84 @@ describe('outbox machine', () => {
     const script = new OutboxScript();
     script.step(loaded(['a', 'b'], script.nowMs));
     script.live();
+    script.recovered('cnv', 'box-2');
     assert.deepEqual(script.sent(), ['a:1<0']);
     script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
-    assert.deepEqual(script.recovers, ['cnv']);
-    script.step({ is: 'appeared', key: 'b', sequence: 9, timeMs: 1 });
-    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
-    script.store();
-    assert.deepEqual(script.sent(), ['a:1<0']);
+    assert.deepEqual(script.recovers, ['cnv', 'cnv']);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1']);
+    assert.equal(script.machine.outboxId, 'box-2');
   });
 
-  it('a restored database: what waits elsewhere is compared as well before it goes under a new outbox', () => {
+  it('what an earlier run left goes once it was compared; what is there settles, what is new waits (S5, case 11)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a', 'b'], script.nowMs);
+    script.step(load);
+    script.live();
+    script.send('c');
+    assert.deepEqual(script.asked('cnv'), ['a', 'b']);
+    assert.deepEqual(script.sent(), []);
+    script.step({ is: 'appeared', key: 'a', sequence: 9, timeMs: 1 });
+    assert.deepEqual(script.sent(), []);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.settled, ['a']);
+    assert.deepEqual(script.sent(), ['b:1<0']);
+    // No number was refused: the outbox stays.
+    assert.equal(script.machine.outboxId, 'box-1');
+  });
+
+  it('what failed in an earlier run is compared when it is tried again, and holds up nobody until then (S5, S6)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const failed = { reason: 'ROLE_REQUIRED', retryable: false } as const;
+    script.step({ ...load, entries: load.entries.map((entry) => ({ ...entry, failed })) });
+    script.live();
+    assert.deepEqual(script.recovers, []);
+    script.send('b');
+    assert.deepEqual(script.sent(), ['b:1<0']);
+    script.commit('b', 1);
+    script.step({ is: 'retry', key: 'a' });
+    assert.deepEqual(script.recovers, ['cnv']);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:2<1']);
+  });
+
+  it('eight conversations are compared at once, the next when one ends, however that was (S14)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const entries = Array.from({ length: RECOVERIES_MAX + 3 }, (_, i) =>
+      load.entries.map((entry) => ({ ...entry, key: `k${i}`, conversationId: `c${i}` })),
+    );
+    script.step({ ...load, entries: entries.flat() });
+    script.live();
+    assert.equal(script.recovers.length, RECOVERIES_MAX);
+    script.recovered('c0', 'box-2');
+    assert.equal(script.recovers.length, RECOVERIES_MAX + 1);
+    script.hidden('c1');
+    assert.equal(script.recovers.length, RECOVERIES_MAX + 2);
+    script.step({ is: 'unrecovered', conversationId: 'c2', retryAfterMs: 5_000 });
+    assert.equal(script.recovers.at(-1), 'c10');
+    script.lost();
+    script.live();
+    assert.equal(script.recovers.length, RECOVERIES_MAX + 3 + RECOVERIES_MAX);
+  });
+
+  it('a restored database: what waits elsewhere is compared as well, once it is a conversation (S5)', () => {
     const script = new OutboxScript();
     script.step(loaded(['a', 'other'], script.nowMs));
     script.step({ is: 'held', conversationId: 'other', isHeld: true });
     script.live();
     script.sent();
     script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
-    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
+    script.recovered('cnv', 'box-2');
     script.step({ is: 'held', conversationId: 'other', isHeld: false });
     script.store();
     assert.deepEqual(script.recovers, ['cnv', 'other']);
     assert.deepEqual(script.sent(), ['a:1<0']);
     script.step({ is: 'appeared', key: 'other', sequence: 4, timeMs: 1 });
-    script.step({ is: 'recovered', conversationId: 'other', freshOutboxId: 'box-3' });
+    script.recovered('other', 'box-3');
     script.store();
     assert.deepEqual(script.sent(), []);
     assert.deepEqual(script.settled, ['other']);

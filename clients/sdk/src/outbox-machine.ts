@@ -26,6 +26,8 @@ export const ANSWER_MS_MAX = 20_000;
 /** Over all conversations; the server allows 256 unanswered requests of any kind. */
 export const IN_FLIGHT_MAX = 192;
 export const ENTRIES_MAX = 10_000;
+/** Conversations compared at once: the connection bounds calls, and others want some. */
+export const RECOVERIES_MAX = 8;
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const WAIT_DEFAULT_MS = 1_000;
@@ -131,7 +133,7 @@ export class OutboxMachine {
       case 'recovered':
         return this.#recovered(event);
       case 'hidden':
-        return this.#hidden(event.conversationId);
+        return this.#hidden(event);
       case 'unrecovered':
         return this.#unrecovered(event, moment);
       case 'tick':
@@ -147,7 +149,7 @@ export class OutboxMachine {
       if (lane.outboxId === event.outboxId)
         this.#lanes.set(lane.conversationId, new OutboxLane(lane, event.isNew));
     for (const entry of event.entries) {
-      this.#hold(entry, 'queued');
+      this.#hold(entry, 'queued', 'loaded');
       // What settled an older send may have written the lane as it was before this one's number.
       if (entry.number !== undefined) this.#lane(entry.conversationId).taken(entry.number);
     }
@@ -155,7 +157,7 @@ export class OutboxMachine {
   }
 
   #add(entry: OutboxEntry): undefined {
-    this.#hold(entry, 'saving');
+    this.#hold(entry, 'saving', 'none');
   }
 
   #saved(key: Key): OutboxLane | undefined {
@@ -176,6 +178,7 @@ export class OutboxMachine {
         continue;
       }
       held.sentAtMs = moment.monotonicMs;
+      held.hasLeft = true;
       this.#toStep(held, 'in-flight');
       going.push(held.entry);
     }
@@ -252,8 +255,8 @@ export class OutboxMachine {
     const reason = knownReason(event.error.reason);
     if (reason === 'OUT_OF_ORDER') this.#outOfOrder(held, lane, event.error);
     else if (reason === 'IDEMPOTENCY_CONFLICT' || reason === 'TOO_OLD') {
+      held.doubt = 'refused';
       this.#toStep(held, 'queued');
-      lane.needsRecovery = true;
     } else if (isForLater(reason)) this.#later(held, lane, { event, reason, moment });
     else this.#fail(held, reason, mayStillSucceed(reason));
     return lane;
@@ -324,53 +327,52 @@ export class OutboxMachine {
   #recovered(event: Extract<OutboxEvent, { is: 'recovered' }>): 'all' | undefined {
     const lane = this.#lane(event.conversationId);
     if (!lane.isRecovering) return undefined;
-    const former = this.#outboxId;
-    const refused = lane.held.filter((each) => each.entry.number !== undefined);
+    lane.recoveryIsOver();
+    const asked = this.#heldOf(event.keys);
+    const refused = asked.filter((each) => each.doubt === 'refused');
+    for (const each of asked) each.doubt = 'none';
+    if (refused.length === 0) return 'all';
     // The first conversation to meet it renews the outbox; others only leave the former one.
-    if (refused.some((each) => each.entry.number?.outboxId === former)) {
+    if (refused.some(({ entry }) => entry.number?.outboxId === this.#outboxId)) {
       this.#outboxId = event.freshOutboxId;
       this.#isNew = true;
-      for (const each of this.#lanes.values()) {
-        each.renew(event.freshOutboxId);
-        // What waits in others may stand there as well, and no number will tell any more.
-        if (each.held.some(({ entry }) => entry.number === undefined)) each.needsRecovery = true;
-      }
+      for (const each of this.#lanes.values()) each.renew(event.freshOutboxId);
     }
+    for (const each of refused) each.entry = unnumbered(each.entry);
     const puts: StorePut<OwnTable>[] = [
       { table: 'meta', key: ['outbox'], value: { outboxId: this.#outboxId } },
       lane.put(),
+      ...refused.map(({ entry }) => kept(entry)),
     ];
-    for (const each of refused) {
-      each.entry = unnumbered(each.entry);
-      puts.push(kept(each.entry));
-    }
-    lane.recoveryIsOver();
     this.#effects.push({ is: 'store', puts, numbered: [] });
     return 'all';
   }
 
-  /** Numbers are kept: what stands on the server settles by key when a later retry may look again. */
-  #hidden(conversationId: ConversationId): OutboxLane | undefined {
+  /** The doubt stays: what stands on the server settles by key when a later retry may look again. */
+  #hidden(event: Extract<OutboxEvent, { is: 'hidden' }>): 'all' | undefined {
     // Nobody can say whether they were accepted before.
     const reason = 'COMMIT_UNKNOWN';
-    const lane = this.#lane(conversationId);
+    const lane = this.#lane(event.conversationId);
     if (!lane.isRecovering) return undefined;
     lane.recoveryIsOver();
-    for (const held of lane.held) {
-      if (held.entry.number === undefined || held.entry.failed !== undefined) continue;
-      this.#failAs(held, { ...held.entry, failed: { reason, retryable: true } }, reason);
-    }
-    return lane;
+    for (const held of this.#heldOf(event.keys))
+      if (held.entry.failed === undefined)
+        this.#failAs(held, { ...held.entry, failed: { reason, retryable: true } }, reason);
+    return 'all';
   }
 
-  #unrecovered(event: Extract<OutboxEvent, { is: 'unrecovered' }>, moment: Moment): undefined {
+  #unrecovered(
+    event: Extract<OutboxEvent, { is: 'unrecovered' }>,
+    moment: Moment,
+  ): 'all' | undefined {
     const lane = this.#lane(event.conversationId);
     // Else the connection went, and the next one asks again without waiting.
-    if (!lane.isRecovering) return;
+    if (!lane.isRecovering) return undefined;
     lane.isRecovering = false;
     const waitMs = Math.max(event.retryAfterMs, backoffMs(lane.recoveryTries, moment));
     lane.recoveryTries += 1;
     lane.notBeforeMs = moment.monotonicMs + waitMs;
+    return 'all';
   }
 
   #tick(moment: Moment): 'all' {
@@ -388,14 +390,8 @@ export class OutboxMachine {
   }
 
   #pump(lane: OutboxLane, moment: Moment): void {
-    if (lane.needsRecovery) {
-      if (lane.inFlightCount > 0 || lane.isRecovering || !this.#isLive) return;
-      if (moment.monotonicMs < lane.notBeforeMs) return;
-      lane.isRecovering = true;
-      this.#effects.push({ is: 'recover', conversationId: lane.conversationId });
-      return;
-    }
-    if (!this.#isLive) return;
+    if (!this.#isLive || lane.isHeld) return;
+    if (lane.doubtful.length > 0) return this.#recover(lane, moment);
     let inFlight = 0;
     for (const each of this.#lanes.values()) inFlight += each.inFlightCount;
     const picked = lane.pick(IN_FLIGHT_MAX - inFlight, moment.monotonicMs);
@@ -407,10 +403,28 @@ export class OutboxMachine {
     });
   }
 
-  #hold(entry: OutboxEntry, step: 'saving' | 'queued'): void {
-    const held: Held = { entry, step, sentAtMs: 0, tries: 0 };
+  /** Once everything in flight is answered. */
+  #recover(lane: OutboxLane, moment: Moment): void {
+    if (lane.isRecovering || lane.inFlightCount > 0 || moment.monotonicMs < lane.notBeforeMs)
+      return;
+    let recovering = 0;
+    for (const each of this.#lanes.values()) if (each.isRecovering) recovering += 1;
+    if (recovering === RECOVERIES_MAX) return;
+    lane.isRecovering = true;
+    const { conversationId } = lane;
+    const keys = lane.doubtful.map(({ entry }) => entry.key);
+    this.#effects.push({ is: 'recover', conversationId, keys });
+  }
+
+  #hold(entry: OutboxEntry, step: 'saving' | 'queued', doubt: Held['doubt']): void {
+    const hasLeft = entry.number !== undefined;
+    const held: Held = { entry, step, sentAtMs: 0, hasLeft, tries: 0, doubt };
     this.#byKey.set(entry.key, held);
     this.#lane(entry.conversationId).held.push(held);
+  }
+
+  #heldOf(keys: readonly Key[]): Held[] {
+    return keys.flatMap((key) => this.#byKey.get(key) ?? []);
   }
 
   #drop(held: Held, lane: OutboxLane): void {

@@ -44,7 +44,7 @@ describe('recovery of an outbox', () => {
     const atMs: number[] = [];
     const phones: Phone[] = [];
     const { world, ana, refs } = await refusedOnce(({ method }) => {
-      if (method !== 'Messages.List') return undefined;
+      if (method !== 'Sync.SyncConversation') return undefined;
       atMs.push(phones[0]?.host.monotonicMs() ?? 0);
       if (atMs.length > 1) return undefined;
       return { error: { reason: 'OVERLOADED', retryAfterMs: 7_000 } };
@@ -60,10 +60,9 @@ describe('recovery of an outbox', () => {
   it('one that is not answered in time is tried again on the same connection (S5)', async () => {
     let lost = 0;
     const { world, refs } = await refusedOnce(({ method }, server) => {
-      if (method !== 'Messages.List' || lost > 0) return undefined;
+      if (method !== 'Sync.SyncConversation' || lost > 0) return undefined;
       server.onFrame = (frame) => {
-        const isPage = (frame.result as { asOf?: number } | undefined)?.asOf !== undefined;
-        if (!isPage || lost > 0) return [frame];
+        if (frame.result === undefined || lost > 0) return [frame];
         lost += 1;
         return [];
       };
@@ -80,7 +79,7 @@ describe('recovery of an outbox', () => {
     let tries = 0;
     let isBroken = true;
     const { world, refs } = await refusedOnce(({ method }) => {
-      if (method !== 'Messages.List' || !isBroken) return undefined;
+      if (method !== 'Sync.SyncConversation' || !isBroken) return undefined;
       tries += 1;
       return { error: { reason: 'RATE_LIMITED' } };
     });
@@ -99,8 +98,8 @@ describe('recovery of an outbox', () => {
     script.send('a');
     script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
     script.lost();
-    script.step({ is: 'recovered', conversationId: 'cnv', freshOutboxId: 'box-2' });
-    script.step({ is: 'hidden', conversationId: 'cnv' });
+    script.recovered('cnv', 'box-2');
+    script.hidden('cnv');
     script.step({ is: 'unrecovered', conversationId: 'cnv', retryAfterMs: 60_000 });
     assert.equal(script.machine.outboxId, 'box-1');
     assert.equal(script.machine.stateOf('a')?.is, 'SENDING');

@@ -206,7 +206,7 @@ export class Outbox {
         this.#refs.delete(effect.entry.key);
         return this.#hooks.changed(effect.entry.conversationId);
       case 'recover':
-        return this.#recover(effect.conversationId);
+        return this.#recover(effect.conversationId, effect.keys);
     }
   }
 
@@ -254,7 +254,7 @@ export class Outbox {
     });
   }
 
-  #recover(conversationId: ConversationId): void {
+  #recover(conversationId: ConversationId, keys: readonly Key[]): void {
     // One that began on an earlier connection goes on over this one, or fails and is asked for again.
     if (this.#recovering.has(conversationId)) return;
     this.#recovering.add(conversationId);
@@ -262,18 +262,18 @@ export class Outbox {
       this.#recovering.delete(conversationId);
       this.#step(event);
     };
-    const keys = this.machine.entriesOf(conversationId).map((entry) => entry.key);
     this.#hooks.recover(conversationId, keys).then(
       () =>
         ended({
           is: 'recovered',
           conversationId,
+          keys,
           freshOutboxId: newUuid((count) => this.#host.randomBytes(count)),
         }),
       (error: unknown) =>
         ended(
           isRefusedForGood(error)
-            ? { is: 'hidden', conversationId }
+            ? { is: 'hidden', conversationId, keys }
             : { is: 'unrecovered', conversationId, retryAfterMs: retryAfterMsOf(error) },
         ),
     );

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import type { ServerFrame } from './contract.ts';
 import { ClientError } from './errors.ts';
-import { memoryStore } from './stores/memory.ts';
 import { under } from './stores/store-port.ts';
 import { ANA, BO, say, texts, World } from '../test/world.ts';
 
@@ -81,75 +80,6 @@ describe('sending again', () => {
     assert.equal((await bad.accepted).sequence, 4);
     // S6: retry keeps the key.
     assert.equal(world.server.direct(ANA, BO).rows[3]?.clientMessageId, bad.key);
-  });
-
-  it('a restored phone reuses a number: what is there settles by key, the rest goes under a new outbox (S5, CONTRACT §9 11)', async () => {
-    const world = new World();
-    const store = memoryStore();
-    const ana = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    for (const text of ['1', '2']) ana.client.direct(BO).send(say(text));
-    await world.advance(300);
-    world.server.isUp = false;
-    world.server.cut();
-    await world.advance(100);
-    ana.client.direct(BO).send(say('kept'));
-    await world.advance(100);
-    await ana.client.stop();
-    const backup = await copyOf(store);
-    world.server.isUp = true;
-    const first = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    await world.advance(2_000);
-    first.client.direct(BO).send(say('after the backup'));
-    await world.advance(500);
-    await first.client.stop();
-    // The backup still has 'kept' queued, and its next numbers are used up.
-    const restored = await world.started(ANA, { store: backup, deviceId: 'dev_ana', seed: 99 });
-    const timeline = restored.client.direct(BO).timeline();
-    restored.client.direct(BO).send(say('new one'));
-    await world.advance(3_000);
-    const expected = ['1', '2', 'kept', 'after the backup', 'new one'];
-    const rows = world.server.direct(ANA, BO).rows;
-    assert.deepEqual(
-      rows.map((row) => row.body?.message?.text?.body),
-      expected,
-    );
-    assert.deepEqual(texts(timeline), expected);
-    assert.notEqual(rows[4]?.outboxId, rows[0]?.outboxId);
-  });
-
-  it('a restored phone finds what is there also behind pages that were cut for their size (S5)', async () => {
-    const world = new World();
-    const store = memoryStore();
-    const ana = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    // How far back it looks is a matter of both clocks.
-    world.server.timeMs = ana.host.nowMs();
-    ana.client.direct(BO).send(say('1'));
-    await world.advance(300);
-    world.server.isUp = false;
-    world.server.cut();
-    await world.advance(100);
-    ana.client.direct(BO).send(say('kept'));
-    await world.advance(100);
-    await ana.client.stop();
-    const backup = await copyOf(store);
-    world.server.isUp = true;
-    const first = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    const later = Array.from({ length: 40 }, (_, i) => `later ${i}`);
-    for (const text of later) first.client.direct(BO).send(say(text));
-    await world.advance(5_000);
-    await first.client.stop();
-    // More than a resume brings.
-    const talk = world.server.direct(ANA, BO);
-    for (let i = 0; i < 300; i++) world.server.say(talk, BO, `away ${i}`);
-    world.server.pageMessagesMax = 40;
-    const restored = await world.started(ANA, { store: backup, deviceId: 'dev_ana', seed: 99 });
-    await world.advance(5_000);
-    const mine = talk.rows.filter((row) => row.senderUserId === ANA);
-    assert.deepEqual(
-      mine.map((row) => row.body?.message?.text?.body),
-      ['1', 'kept', ...later],
-    );
-    assert.deepEqual(await restored.store.readOwn('outbox', under()), []);
   });
 
   it('an edit that was accepted long ago settles by its row: pages of messages do not hold it (S5)', async () => {
@@ -307,19 +237,3 @@ describe('sending again', () => {
     assert.equal((await ref.accepted).sequence, 1);
   });
 });
-
-async function copyOf(
-  store: ReturnType<typeof memoryStore>,
-): Promise<ReturnType<typeof memoryStore>> {
-  const copy = memoryStore();
-  const fence = await copy.claim();
-  for (const table of ['meta', 'outbox', 'lanes', 'drafts'] as const) {
-    const puts = (await store.readOwn(table, under())).map((pair) => ({ table, ...pair }));
-    await copy.writeOwn(puts, fence);
-  }
-  for (const table of ['meta', 'conversations', 'messages', 'users'] as const) {
-    const puts = (await store.readCache(table, under())).map((pair) => ({ table, ...pair }));
-    await copy.writeCache(puts, fence);
-  }
-  return copy;
-}

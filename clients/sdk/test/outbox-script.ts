@@ -12,6 +12,7 @@ export class OutboxScript {
   readonly recovers: string[] = [];
   readonly settled: string[] = [];
   #toNumber: string[] = [];
+  readonly #asked = new Map<string, readonly string[]>();
   #ordinal = 0;
 
   constructor(outboxId = 'box-1') {
@@ -27,7 +28,10 @@ export class OutboxScript {
     for (const effect of effects) {
       if (effect.is === 'store') this.#toNumber.push(...effect.numbered);
       if (effect.is === 'transmit') this.transmitted.push(...effect.entries);
-      if (effect.is === 'recover') this.recovers.push(effect.conversationId);
+      if (effect.is === 'recover') {
+        this.recovers.push(effect.conversationId);
+        this.#asked.set(effect.conversationId, effect.keys);
+      }
       if (effect.is === 'settled') this.settled.push(effect.settled.entry.key);
     }
     return effects;
@@ -80,6 +84,22 @@ export class OutboxScript {
   refuse(key: string, error: WireError): void {
     this.step({ is: 'refused', key, error });
     this.store();
+  }
+
+  /** What was last to be compared there. */
+  asked(conversationId: string): readonly string[] {
+    return this.#asked.get(conversationId) ?? [];
+  }
+
+  /** That is compared: what is there `appeared` before. */
+  recovered(conversationId: string, freshOutboxId: string): void {
+    const keys = this.asked(conversationId);
+    this.step({ is: 'recovered', conversationId, keys, freshOutboxId });
+    this.store();
+  }
+
+  hidden(conversationId: string): void {
+    this.step({ is: 'hidden', conversationId, keys: this.asked(conversationId) });
   }
 
   pass(ms: number): void {
