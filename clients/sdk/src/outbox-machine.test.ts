@@ -124,6 +124,28 @@ describe('outbox machine', () => {
     assert.equal(script.sent().length, IN_FLIGHT_MAX - LANE_IN_FLIGHT_MAX);
   });
 
+  it('who found no room goes when there is some, and nobody again before all others went (S14)', () => {
+    const script = new OutboxScript();
+    script.live();
+    // A few that always have more to say, and many who have one thing to say.
+    const busy = IN_FLIGHT_MAX / LANE_IN_FLIGHT_MAX;
+    for (let i = 0; i < busy; i++)
+      for (let n = 0; n < 3 * LANE_IN_FLIGHT_MAX; n++)
+        script.send(`b${i}.${n}`, { conversationId: `busy${i}` });
+    for (let i = 0; i < 300; i++) script.send(`one${i}`, { conversationId: `c${i}` });
+    const gone: string[] = [];
+    for (let round = 0; gone.length < 300 + busy * 3 * LANE_IN_FLIGHT_MAX; round++) {
+      assert.ok(round < 1_000, `${gone.length} went`);
+      const sent = script.transmitted.splice(0).map(({ key }) => key);
+      gone.push(...sent);
+      for (const key of sent) script.commit(key, 1);
+    }
+    const lastSingle = gone.findLastIndex((key) => key.startsWith('one'));
+    const before = gone.slice(0, lastSingle).filter((key) => key.startsWith('b'));
+    // Those in flight at the start, and one turn of each beside the many.
+    assert.ok(before.length <= 2 * IN_FLIGHT_MAX, `${before.length} of the busy went before`);
+  });
+
   it('an unknown outcome: the same numbers again, oldest first, then what is new (S5)', () => {
     const script = new OutboxScript();
     script.live();

@@ -32,9 +32,17 @@ const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const WAIT_DEFAULT_MS = 1_000;
 
+/** What may begin in a step, over all conversations. */
+interface Room {
+  sends: number;
+  recoveries: number;
+}
+
 export class OutboxMachine {
   readonly #byKey = new Map<Key, Held>();
   readonly #lanes = new Map<ConversationId, OutboxLane>();
+  /** May have something to send or to compare; who found no room stays, in the order of coming. */
+  readonly #ready = new Set<OutboxLane>();
   #outboxId = '';
   /** Made in this run. */
   #isNew = false;
@@ -44,8 +52,9 @@ export class OutboxMachine {
   step(event: OutboxEvent, moment: Moment): readonly OutboxEffect[] {
     this.#effects = [];
     const touched = this.#take(event, moment);
-    if (touched === 'all') for (const lane of this.#lanes.values()) this.#pump(lane, moment);
-    else if (touched !== undefined) this.#pump(touched, moment);
+    if (touched === 'all') for (const lane of this.#lanes.values()) this.#ready.add(lane);
+    else if (touched !== undefined) this.#ready.add(touched);
+    if (touched !== undefined) this.#serve(moment);
     return this.#effects;
   }
 
@@ -389,31 +398,51 @@ export class OutboxMachine {
     return 'all';
   }
 
-  #pump(lane: OutboxLane, moment: Moment): void {
-    if (!this.#isLive || lane.isHeld) return;
-    if (lane.doubtful.length > 0) return this.#recover(lane, moment);
-    let inFlight = 0;
-    for (const each of this.#lanes.values()) inFlight += each.inFlightCount;
-    const picked = lane.pick(IN_FLIGHT_MAX - inFlight, moment.monotonicMs);
-    if (picked.length === 0) return;
+  #serve(moment: Moment): void {
+    const lanes = [...this.#ready];
+    this.#ready.clear();
+    // `live` makes all of them ready.
+    if (!this.#isLive) return;
+    const room = this.#room();
+    for (const lane of lanes) if (!this.#pump(lane, room, moment)) this.#ready.add(lane);
+  }
+
+  #room(): Room {
+    const room = { sends: IN_FLIGHT_MAX, recoveries: RECOVERIES_MAX };
+    for (const lane of this.#lanes.values()) {
+      room.sends -= lane.inFlightCount;
+      if (lane.isRecovering) room.recoveries -= 1;
+    }
+    return room;
+  }
+
+  /** Whether there was room. Who has something in flight is ready again once that is answered. */
+  #pump(lane: OutboxLane, room: Room, moment: Moment): boolean {
+    if (lane.isHeld) return true;
+    if (lane.doubtful.length > 0) return this.#recover(lane, room, moment);
+    if (room.sends <= 0) return lane.held.every(({ step }) => step !== 'queued');
+    const picked = lane.pick(room.sends, moment.monotonicMs);
+    if (picked.length === 0) return true;
+    room.sends -= picked.length;
     this.#effects.push({
       is: 'store',
       puts: [...picked.map((each) => kept(each.entry)), lane.put()],
       numbered: picked.map((each) => each.entry.key),
     });
+    return true;
   }
 
   /** Once everything in flight is answered. */
-  #recover(lane: OutboxLane, moment: Moment): void {
+  #recover(lane: OutboxLane, room: Room, moment: Moment): boolean {
     if (lane.isRecovering || lane.inFlightCount > 0 || moment.monotonicMs < lane.notBeforeMs)
-      return;
-    let recovering = 0;
-    for (const each of this.#lanes.values()) if (each.isRecovering) recovering += 1;
-    if (recovering === RECOVERIES_MAX) return;
+      return true;
+    if (room.recoveries <= 0) return false;
+    room.recoveries -= 1;
     lane.isRecovering = true;
     const { conversationId } = lane;
     const keys = lane.doubtful.map(({ entry }) => entry.key);
     this.#effects.push({ is: 'recover', conversationId, keys });
+    return true;
   }
 
   #hold(entry: OutboxEntry, step: 'saving' | 'queued', doubt: Held['doubt']): void {
