@@ -202,6 +202,11 @@ export class KnownConversations {
       this.#jumped(c);
     }
     this.#heard(c, count(item['head']));
+    // It may have been too busy to take what it was told, and said nothing.
+    c.reported = Math.min(c.reported, count(me['deliveredThrough']));
+    this.#reportSoon();
+    if (this.#line.isReady && count(me['readThrough']) < c.read)
+      this.#line.say({ receipt: { read: [mark(c, c.read)] } });
   }
 
   #heard(c: KnownConversation, head: number): void {

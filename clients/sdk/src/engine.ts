@@ -414,7 +414,7 @@ export class Engine implements Core {
 
   #syncStored(outcome: SyncOutcome): void {
     for (const { row } of outcome.own) this.outbox.appeared(row);
-    for (const id of outcome.touched) this.#marks.stored(id);
+    for (const id of outcome.touched) this.#marks.stored(id, this.#own.reads.get(id));
     for (const conversationId of outcome.removed) this.#events.emit('removed', { conversationId });
     if (this.connection.state.get().phase === 'live')
       for (const { conversationId, message } of outcome.arrived)

@@ -80,6 +80,42 @@ describe('unread and marks', () => {
     assert.equal(talk.members.get(ANA)?.read, 1);
   });
 
+  it('what the server did not take goes again when it speaks of the conversation, not sooner (S9)', async () => {
+    const world = new World();
+    const talk = world.server.direct(ANA, BO);
+    world.server.say(talk, BO, 'hi');
+    const ana = await world.started(ANA);
+    await world.advance(300);
+    const reports: number[] = [];
+    world.server.onRequest = ({ receipt }) => {
+      if (receipt === undefined) return undefined;
+      reports.push(receipt.read?.[0]?.sequence ?? 0);
+      // Too busy: it says nothing.
+      return reports.length === 1 ? {} : undefined;
+    };
+    ana.client.direct(BO).markRead(1);
+    await world.advance(500);
+    assert.equal(talk.members.get(ANA)?.read ?? 0, 0);
+    const speak = (): void => {
+      const items = [talk.resource(ANA)];
+      for (const connection of world.server.connections)
+        connection.push({ conversations: { items } });
+    };
+    speak();
+    await world.advance(500);
+    assert.deepEqual(reports, [1]);
+    await world.advance(10_000);
+    speak();
+    await world.advance(500);
+    assert.deepEqual(reports, [1, 1]);
+    assert.equal(talk.members.get(ANA)?.read, 1);
+    // Confirmed by now.
+    await world.advance(10_000);
+    speak();
+    await world.advance(500);
+    assert.deepEqual(reports, [1, 1]);
+  });
+
   it('delivered is reported once stored, and the marks of the last 10 s go again after a break (S9)', async () => {
     const world = new World();
     const ana = await world.started(ANA);

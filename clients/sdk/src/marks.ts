@@ -1,7 +1,8 @@
 /**
  * Receipts this device owes (S9): delivered once stored here, read once seen. At most one report per
  * 100 ms; both survive being offline, and after a break the marks of its last 10 s go again, because
- * a server that fell may have forgotten them. Marks only rise.
+ * a server that fell may have forgotten them. A report has no answer: what the server does not confirm,
+ * having been too busy perhaps, goes again with whatever is heard of the conversation next. Marks only rise.
  */
 import type { ClientFrame, ConversationId, ReceiptMark, Sequence } from './contract.ts';
 import type { ConversationLog } from './conversation-log.ts';
@@ -31,8 +32,8 @@ export class Marks {
   readonly #hooks: MarksHooks;
   readonly #delivered = new Map<ConversationId, Sequence>();
   readonly #read = new Map<ConversationId, Sequence>();
-  /** Told on this connection, so that nothing is told twice on it. */
-  readonly #told = new Map<string, Sequence>();
+  /** Told on this connection: not again within 10 s, which an answer may take. */
+  readonly #told = new Map<string, Sent>();
   #recent: Sent[] = [];
   #brokeAtMs = Number.POSITIVE_INFINITY;
   #cancel: (() => void) | undefined;
@@ -42,8 +43,9 @@ export class Marks {
     this.#hooks = hooks;
   }
 
-  /** What is stored of it may be reported. */
-  stored(id: ConversationId): void {
+  /** Something of it is stored, and may be reported, beside a mark that is not confirmed yet. */
+  stored(id: ConversationId, unconfirmedRead: Sequence | undefined): void {
+    if (unconfirmedRead !== undefined) this.read(id, unconfirmedRead);
     const log = this.#hooks.log(id);
     if (log === undefined || !isReportable(log) || log.cursor <= log.receipts.reported.delivered)
       return;
@@ -55,10 +57,9 @@ export class Marks {
   }
 
   /** A connection caught up: what the server may not know goes (again). */
-  live(unconfirmedReads: Iterable<readonly [ConversationId, Sequence]>): void {
+  live(unconfirmedReads: ReadonlyMap<ConversationId, Sequence>): void {
     this.#told.clear();
-    for (const log of this.#hooks.logs()) this.stored(log.id);
-    for (const [id, sequence] of unconfirmedReads) this.read(id, sequence);
+    for (const log of this.#hooks.logs()) this.stored(log.id, unconfirmedReads.get(log.id));
     for (const sent of this.#recent)
       if (sent.atMs >= this.#brokeAtMs - REPEAT_MS) this.#want(sent.kind, sent.id, sent.sequence);
     this.#brokeAtMs = Number.POSITIVE_INFINITY;
@@ -78,7 +79,9 @@ export class Marks {
   }
 
   #want(kind: 'delivered' | 'read', id: ConversationId, sequence: Sequence): void {
-    if ((this.#told.get(`${kind} ${id}`) ?? 0) >= sequence) return;
+    const told = this.#told.get(`${kind} ${id}`);
+    const isRecent = told !== undefined && this.#host.monotonicMs() - told.atMs < REPEAT_MS;
+    if (isRecent && told.sequence >= sequence) return;
     const wanted = kind === 'read' ? this.#read : this.#delivered;
     if ((wanted.get(id) ?? 0) >= sequence) return;
     wanted.set(id, sequence);
@@ -99,8 +102,7 @@ export class Marks {
     // Without a connection they are derived again when there is one.
     if (!isTold) return;
     const nowMs = this.#host.monotonicMs();
-    for (const each of [...delivered, ...read])
-      this.#told.set(`${each.kind} ${each.id}`, each.sequence);
+    for (const each of [...delivered, ...read]) this.#told.set(`${each.kind} ${each.id}`, each);
     this.#recent = [...this.#recent, ...delivered, ...read]
       .filter((each) => nowMs - each.atMs <= REPEAT_MS)
       .slice(-RECENT_MAX);
