@@ -49,9 +49,18 @@ export interface Said {
   isKept: boolean;
   outcome: 'open' | 'accepted' | 'failed';
   reason: string;
-  /** In which life of the device it failed. */
-  failedLife: number;
+  readonly saidMs: number;
+  failedMs: number;
 }
+
+/** A backup that was put back: what was said before it may be in it, what failed since it does not know. */
+interface Restored {
+  readonly madeMs: number;
+  readonly atMs: number;
+}
+
+/** Within this long everything is stored, unless the device dies. */
+const STORED_MS = 5_000;
 
 /** What its owner is like. */
 export interface Habits {
@@ -85,7 +94,9 @@ export class SdkDevice {
   #socket: VirtualSocket | undefined;
   #signal: ((signal: HostSignal) => void)[] = [];
   #lives = 0;
-  #lastRestored = 0;
+  readonly #restored: Restored[] = [];
+  readonly #diedMs: number[] = [];
+  #backupMs = 0;
   #pluggedInMs = 0;
   #connections = 0;
   #hasStarted = false;
@@ -134,8 +145,9 @@ export class SdkDevice {
     all.close();
     // What was refused stays in the list until its writer gives it up.
     const failed = new Map<string, number>();
-    for (const { conversation, outcome } of this.said)
-      if (outcome === 'failed') failed.set(conversation, (failed.get(conversation) ?? 0) + 1);
+    for (const { conversation, outcome, reason } of this.said)
+      if (outcome === 'failed' && reason !== 'CANCELED')
+        failed.set(conversation, (failed.get(conversation) ?? 0) + 1);
     return (
       freshness === 'live' &&
       rows.every(({ id, waiting }) => waiting <= (failed.get(id) ?? 0) && !isBeingMade(client, id))
@@ -179,7 +191,7 @@ export class SdkDevice {
     const restore = fate.is(restores) ? this.#restore : undefined;
     if (restore === undefined) return this.#begin(scope);
     if (!fate.is(again)) this.#restore = undefined;
-    this.#lastRestored = this.#lives;
+    this.#restored.push({ madeMs: this.#backupMs, atMs: world.nowMs() });
     restore().then(
       () => scope.after(0, () => this.#begin(scope)),
       (error: unknown) => world.broken(`${this.name} was not restored: ${String(error)}`),
@@ -188,7 +200,9 @@ export class SdkDevice {
 
   /** What the storage holds now is what a later life may begin with. */
   async backup(isWhole: boolean): Promise<void> {
+    const atMs = this.#parts.world.nowMs();
     this.#restore = await this.storage.backup(isWhole);
+    this.#backupMs = atMs;
   }
 
   /** Puts the last backup back. Only while it does not run. */
@@ -223,6 +237,7 @@ export class SdkDevice {
 
   /** The tab is killed: nothing of it runs any more. */
   kill(): void {
+    this.#diedMs.push(this.#parts.world.nowMs());
     this.#scope.die();
     this.#client = undefined;
     this.#hasStarted = false;
@@ -266,9 +281,12 @@ export class SdkDevice {
     this.#follow(said, ref);
   }
 
-  /** Given up, unless it may have left already. */
+  /** Given up, unless it may have left already; what failed always is. */
   cancel(said: Said): void {
-    this.#waiting(said)?.cancel();
+    const ref = this.#waiting(said);
+    const hasFailed = ref?.state.get().is === 'FAILED';
+    if (ref === undefined || ref.cancel() || !hasFailed) return;
+    this.#parts.world.broken(`${this.name}: ${said.key} failed and cannot be given up`);
   }
 
   #waiting({ conversation, key }: Said): MessageRef | undefined {
@@ -290,7 +308,8 @@ export class SdkDevice {
       isKept: false,
       outcome: 'open',
       reason: '',
-      failedLife: 0,
+      saidMs: this.#parts.world.nowMs(),
+      failedMs: 0,
     };
     this.said.push(said);
     events.push({
@@ -328,19 +347,28 @@ export class SdkDevice {
   #failed(said: Said, reason: string): void {
     said.outcome = 'failed';
     said.reason = reason;
-    said.failedLife = this.#lives;
+    said.failedMs = this.#parts.world.nowMs();
   }
 
-  /** At the very end: what was refused must not stand there. */
+  /** At the very end: what was refused or given up must not stand there. */
   conclude(): void {
     const { events, nowMs } = this.#parts.world;
-    for (const { key, outcome, reason, failedLife } of this.said) {
-      // Whether it stands there is what nobody could say, or a dying client forgot that it gave it up.
-      if (outcome !== 'failed' || reason === 'COMMIT_UNKNOWN' || reason === 'CANCELED') continue;
-      // An older database that had not heard of the refusal may have said it again, and been heard.
-      if (failedLife < this.#lastRestored) continue;
-      events.push({ is: 'refused', at: nowMs(), op: `${this.name}/${key}`, reason });
+    for (const said of this.said) {
+      if (said.outcome !== 'failed' || !this.#isCertain(said)) continue;
+      const op = `${this.name}/${said.key}`;
+      events.push({ is: 'refused', at: nowMs(), op, reason: said.reason });
     }
+  }
+
+  #isCertain({ reason, saidMs, failedMs }: Said): boolean {
+    if (reason === 'COMMIT_UNKNOWN') return false;
+    // It died before it could note that, and said it again.
+    if (this.#diedMs.some((ms) => failedMs <= ms && ms < failedMs + STORED_MS)) return false;
+    // In a backup: an older day says it again, or the abandoned one had been heard.
+    return !this.#restored.some(
+      ({ madeMs, atMs }) =>
+        saidMs <= madeMs && (failedMs >= atMs || madeMs <= failedMs + STORED_MS),
+    );
   }
 
   // ---- what it stands on

@@ -120,7 +120,8 @@ export class SdkPeople {
     const { chance } = this.#parts;
     const failed = device.said.filter(({ outcome }) => outcome === 'failed');
     const open = device.said.filter(({ outcome }) => outcome === 'open').slice(-10);
-    if (failed.length > 0) device.retry(chance.pick(failed));
+    if (failed.length > 0 && chance.is(0.7)) device.retry(chance.pick(failed));
+    else if (failed.length > 0) device.cancel(chance.pick(failed));
     if (open.length > 0) device.cancel(chance.pick(open));
   }
 

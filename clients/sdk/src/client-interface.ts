@@ -60,12 +60,16 @@ export interface MessageRef {
   readonly state: Store<SendState>;
   /**
    * Settles when it is durable on the server, in a later life of the client if need be; rejects with
-   * ClientError when it FAILED or was cancelled, COMMIT_UNKNOWN when another owner dealt with it.
+   * ClientError when it FAILED or was cancelled; COMMIT_UNKNOWN where nobody can tell whether it stands:
+   * another owner dealt with it, or an earlier run left it and what may hold it cannot be read any more.
    */
   readonly accepted: Promise<Accepted>;
   /** After FAILED: the same key again. Nothing while the client is stopped or a follower. */
   retry(): void;
-  /** True if it was never transmitted and now never will be: never of a stopped client or a follower. */
+  /**
+   * True if it was never transmitted and now never will be, or had FAILED and is given up: should that
+   * stand after all, it appears by its row. Never of a stopped client or a follower.
+   */
   cancel(): boolean;
 }
 

@@ -425,6 +425,7 @@ export class Engine implements Core {
 
   #isLive(): void {
     this.connection.caughtUp();
+    this.outbox.listed();
     this.#marks.live(this.#own.reads);
     this.#views.online();
   }

@@ -79,23 +79,27 @@ export class History {
 
   /**
    * What was sent of these stands under the same keys, above what was known when it was written:
-   * that is read, and settles them. NOT_A_MEMBER = this user may not read all of that any more.
+   * that is read, and settles them. False = this user may not read all of that any more.
    */
-  async recover(id: ConversationId, keys: readonly Key[]): Promise<void> {
+  async recover(id: ConversationId, keys: readonly Key[]): Promise<boolean> {
     try {
-      await this.#compare(id, keys);
+      return await this.#compare(id, keys);
     } catch (error) {
       // Then nothing of this user ever stood there.
-      if (reasonOf(error) !== 'CONVERSATION_UNKNOWN') throw error;
+      if (reasonOf(error) === 'CONVERSATION_UNKNOWN') return true;
+      throw error;
     }
   }
 
-  async #compare(id: ConversationId, keys: readonly Key[]): Promise<void> {
+  async #compare(id: ConversationId, keys: readonly Key[]): Promise<boolean> {
     await this.#hooks.sync().syncOne(id);
     const left = (): OutboxEntry[] => keys.flatMap((key) => this.#hooks.entry(key) ?? []);
     const log = this.#hooks.sync().machine.logs.get(id);
     if (log === undefined) return this.#unheardOf(id);
-    const floor = Math.min(...left().map((entry) => knownBefore(entry, log)));
+    // Unknown = all of it that can be read.
+    const knownOf = ({ above }: OutboxEntry): Sequence | undefined =>
+      above?.epoch === log.epoch ? (above.sequence ?? 0) : undefined;
+    const floor = Math.min(...left().map((entry) => knownOf(entry) ?? 0));
     let before = log.head + 1;
     while (left().length > 0 && before > floor + 1) {
       const request = { before, limit: Math.min(RECOVERY_PAGE_ROWS, before - floor - 1) };
@@ -107,12 +111,11 @@ export class History {
     }
     // Pages hold messages alone; edits and deletes stand in rows of their own.
     if (left().some(({ action }) => action.is !== 'message')) await this.#readRows(log, floor);
-    if (left().length > 0 && log.first > floor + 1)
-      throw new ClientError('NOT_A_MEMBER', 'it may stand where this user may not read');
+    return left().every((entry) => (knownOf(entry) ?? log.first) >= log.first - 1);
   }
 
   /** Refused, or the list that is being read will name it. */
-  async #unheardOf(id: ConversationId): Promise<void> {
+  async #unheardOf(id: ConversationId): Promise<never> {
     await this.#hooks.call<ListMessagesAnswer>('Messages.List', { conversationId: id, limit: 1 });
     throw new ClientError('BACKEND_UNAVAILABLE', 'the conversation is not known here yet');
   }
@@ -132,11 +135,6 @@ export class History {
       cursor = reached;
     }
   }
-}
-
-/** Where the conversation ended as far as was known when it was written; unknown = all of it is read. */
-function knownBefore({ above }: OutboxEntry, log: ConversationLog): Sequence {
-  return above?.epoch === log.epoch ? (above.sequence ?? 0) : log.first - 1;
 }
 
 function readBefore(): ClientError {

@@ -70,12 +70,9 @@ export class Marks {
     this.stop();
   }
 
-  /** What was not told yet is derived again when there is a connection: here it would count as wanted. */
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    this.#delivered.clear();
-    this.#read.clear();
   }
 
   #want(kind: 'delivered' | 'read', id: ConversationId, sequence: Sequence): void {
@@ -83,8 +80,8 @@ export class Marks {
     const isRecent = told !== undefined && this.#host.monotonicMs() - told.atMs < REPEAT_MS;
     if (isRecent && told.sequence >= sequence) return;
     const wanted = kind === 'read' ? this.#read : this.#delivered;
-    if ((wanted.get(id) ?? 0) >= sequence) return;
-    wanted.set(id, sequence);
+    if ((wanted.get(id) ?? 0) < sequence) wanted.set(id, sequence);
+    // Also for what was wanted before: its report may have been cut off with the connection.
     this.#cancel ??= this.#host.after(REPORT_MS, () => this.#report());
   }
 

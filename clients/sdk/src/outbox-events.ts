@@ -36,18 +36,20 @@ export type OutboxEvent =
   | { readonly is: 'cached'; readonly entry: OutboxEntry }
   | { readonly is: 'retry'; readonly key: Key }
   | { readonly is: 'cancel'; readonly key: Key }
-  /** These were compared by key with everything the server holds of the conversation. */
+  /** These were compared by key with all that stands above what was known when they were written. */
   | {
       readonly is: 'recovered';
       readonly conversationId: ConversationId;
       readonly keys: readonly Key[];
       readonly freshOutboxId: string;
     }
-  /** The server shows this user nothing of it any more, so nothing can be compared. */
+  /** Some of that may not be read: NOT_A_MEMBER of those who left, else COMMIT_UNKNOWN. */
   | {
       readonly is: 'hidden';
       readonly conversationId: ConversationId;
       readonly keys: readonly Key[];
+      readonly reason: 'NOT_A_MEMBER' | 'COMMIT_UNKNOWN';
+      readonly freshOutboxId: string;
     }
   /** It could not be compared now; the server may have asked to wait. */
   | {
@@ -55,6 +57,8 @@ export type OutboxEvent =
       readonly conversationId: ConversationId;
       readonly retryAfterMs: number;
     }
+  /** The list of conversations is as the server has it. */
+  | { readonly is: 'listed' }
   | { readonly is: 'tick' };
 
 export interface SettledSend {

@@ -5,6 +5,7 @@
  */
 import type { ConversationId, Sequence } from './contract.ts';
 import { invariant } from './invariant.ts';
+import type { Moment } from './outbox-events.ts';
 import {
   bodyOf,
   type Lane,
@@ -15,7 +16,14 @@ import {
 } from './outbox-entry.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
+export const QUEUED_MS_MAX: number = 24 * 3600 * 1000;
+/** Without an answer for this long the outcome counts as unknown, and the same goes again. */
+export const ANSWER_MS_MAX = 20_000;
 export const LANE_IN_FLIGHT_MAX = 16;
+/** Over all conversations; the server allows 256 unanswered requests of any kind. */
+export const IN_FLIGHT_MAX = 192;
+/** Conversations compared at once: the connection bounds calls, and others want some. */
+export const RECOVERIES_MAX = 8;
 
 /** An entry and what only this run knows of it. */
 export interface Held {
@@ -30,12 +38,14 @@ export interface Held {
   /**
    * It may stand on the server, under whatever number, and is compared by key before it goes: an
    * earlier run wrote it (and the database may be a restored one), or its number is another's.
+   * `unread`: it cannot be compared, so its own number asks.
    */
-  doubt: 'none' | 'loaded' | 'refused';
+  doubt: 'none' | 'loaded' | 'refused' | 'unread';
 }
 
+/** What failed is its writer's to give up, even where it may stand: then it appears by its row. */
 export function isCancellable({ entry, hasLeft }: Held): boolean {
-  return entry.number === undefined || !hasLeft;
+  return entry.failed !== undefined || entry.number === undefined || !hasLeft;
 }
 
 export class OutboxLane {
@@ -109,12 +119,31 @@ export class OutboxLane {
 
   /** What is to be compared with what the server holds before anything goes. */
   get doubtful(): readonly Held[] {
-    return this.held.filter(({ doubt, entry }) => doubt !== 'none' && entry.failed === undefined);
+    return this.held.filter(
+      ({ doubt, entry }) =>
+        (doubt === 'loaded' || doubt === 'refused') && entry.failed === undefined,
+    );
   }
 
   recoveryIsOver(): void {
     this.isRecovering = false;
     this.recoveryTries = 0;
+  }
+
+  /** Monotonic time at which a tick may find something to do here; infinite = nothing waits for time. */
+  nextTickMs(moment: Moment, isLive: boolean): number {
+    let next = Number.POSITIVE_INFINITY;
+    if (this.held.length === 0) return next;
+    // Also one that has passed: only a tick looks at all lanes, whatever happened in others since.
+    if (isLive && this.notBeforeMs > 0) next = this.notBeforeMs;
+    for (const each of this.held) {
+      if (each.step === 'in-flight') next = Math.min(next, each.sentAtMs + ANSWER_MS_MAX);
+      else if (each.entry.failed === undefined) {
+        const leftMs = each.entry.queuedTimeMs + QUEUED_MS_MAX - moment.nowMs;
+        next = Math.min(next, moment.monotonicMs + leftMs);
+      }
+    }
+    return next;
   }
 
   /** Entries to transmit now, numbered: new numbers are taken here. `room` bounds how many. */
@@ -192,4 +221,19 @@ export class OutboxLane {
     if (next !== this.lane.next || lastAccepted !== this.lane.lastAccepted)
       this.lane = { ...this.lane, lastAccepted, next };
   }
+}
+
+/** What may begin, over all conversations. */
+export interface Room {
+  sends: number;
+  recoveries: number;
+}
+
+export function roomOf(lanes: Iterable<OutboxLane>): Room {
+  const room = { sends: IN_FLIGHT_MAX, recoveries: RECOVERIES_MAX };
+  for (const lane of lanes) {
+    room.sends -= lane.inFlightCount;
+    if (lane.isRecovering) room.recoveries -= 1;
+  }
+  return room;
 }

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { OutboxScript } from '../test/outbox-script.ts';
-import { LANE_IN_FLIGHT_MAX } from './outbox-lane.ts';
+import {
+  ANSWER_MS_MAX,
+  IN_FLIGHT_MAX,
+  LANE_IN_FLIGHT_MAX,
+  QUEUED_MS_MAX,
+  RECOVERIES_MAX,
+} from './outbox-lane.ts';
 import type { OutboxEntry } from './outbox-entry.ts';
 import type { OutboxEffect, OutboxEvent } from './outbox-events.ts';
-import { ANSWER_MS_MAX, IN_FLIGHT_MAX, QUEUED_MS_MAX, RECOVERIES_MAX } from './outbox-machine.ts';
 
 function editOf(key: string, target: { key: string }, queuedTimeMs: number): OutboxEntry {
   const action = { is: 'edit', target, content: { text: { body: 'edited' } } } as const;
@@ -69,7 +74,7 @@ describe('outbox machine', () => {
     assert.deepEqual(script.sent(), ['a:1<0']);
   });
 
-  it('what cannot be compared after a removal fails with its number, and a retry compares again (S5)', () => {
+  it('what was refused and cannot be compared fails without its number, and its writer decides (S5, S6)', () => {
     const script = new OutboxScript();
     script.live();
     script.send('a');
@@ -77,21 +82,17 @@ describe('outbox machine', () => {
     script.refuse('a', { reason: 'TOO_OLD' });
     script.refuse('b', { reason: 'TOO_OLD' });
     assert.deepEqual(script.recovers, ['cnv']);
-    script.hidden('cnv');
+    script.hidden('cnv', 'NOT_A_MEMBER');
     const failed = { is: 'FAILED', reason: 'COMMIT_UNKNOWN', retryable: true } as const;
     assert.deepEqual(script.machine.stateOf('a'), failed);
     assert.deepEqual(script.machine.stateOf('b'), failed);
-    assert.equal(script.machine.entry('b')?.number?.clientSeq, 2);
-    // Added again: it is compared before it could be said twice.
     script.sent();
     script.step({ is: 'retry', key: 'a' });
     script.store();
-    assert.deepEqual(script.sent(), []);
-    assert.equal(script.recovers.length, 2);
-    script.recovered('cnv', 'box-2');
     assert.deepEqual(script.sent(), ['a:1<0']);
-    assert.equal(script.machine.entry('a')?.number?.outboxId, 'box-2');
-    assert.equal(script.machine.stateOf('b')?.is, 'FAILED');
+    assert.equal(script.machine.entry('a')?.number?.outboxId, 'box-hidden');
+    script.step({ is: 'cancel', key: 'b' });
+    assert.equal(script.machine.entry('b'), undefined);
   });
 
   it('an entry that is not durable does not go; nor does one whose number is not (S4)', () => {
@@ -217,6 +218,17 @@ describe('outbox machine', () => {
     script.step({ is: 'live', isLive: true });
     script.step({ is: 'cancel', key: 'a' });
     script.store();
+    assert.equal(script.machine.size, 0);
+  });
+
+  it('what failed is given up by its writer, wherever it may stand; its row then says so (S6)', () => {
+    const script = new OutboxScript();
+    script.live();
+    script.send('a');
+    script.lost();
+    script.pass(QUEUED_MS_MAX);
+    assert.equal(script.machine.stateOf('a')?.is, 'FAILED');
+    script.step({ is: 'cancel', key: 'a' });
     assert.equal(script.machine.size, 0);
   });
 
@@ -414,6 +426,63 @@ describe('outbox machine', () => {
     assert.deepEqual(script.sent(), ['a:2<1']);
   });
 
+  it('who may not read: a number asks for itself, what has none fails as the reading did (S5, S6)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a', 'b'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const [a, b] = load.entries;
+    assert.ok(a && b);
+    const number = { outboxId: 'box-1', clientSeq: 5, after: 4 };
+    script.step({ ...load, entries: [{ ...a, number }, b] });
+    script.live();
+    script.hidden('cnv', 'NOT_A_MEMBER');
+    assert.deepEqual(script.sent(), ['a:5<0']);
+    const failed = { is: 'FAILED', reason: 'NOT_A_MEMBER', retryable: true } as const;
+    assert.deepEqual(script.machine.stateOf('b'), failed);
+    // A later number was accepted, which this database does not know: it may be the same message.
+    script.refuse('a', { reason: 'OUT_OF_ORDER', metadata: { lastAccepted: '7' } });
+    assert.deepEqual(script.asked('cnv'), ['a']);
+    script.hidden('cnv', 'COMMIT_UNKNOWN');
+    const unknown = { is: 'FAILED', reason: 'COMMIT_UNKNOWN', retryable: true } as const;
+    assert.deepEqual(script.machine.stateOf('a'), unknown);
+    // A member again: it is compared first.
+    script.step({ is: 'retry', key: 'b' });
+    assert.deepEqual(script.asked('cnv'), ['b']);
+    assert.deepEqual(script.sent(), []);
+  });
+
+  it('what became doubtful while others were compared is compared by itself (S5)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a', 'b'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const [a, b] = load.entries;
+    assert.ok(a && b);
+    const failed = { reason: 'DEADLINE', retryable: true } as const;
+    script.step({ ...load, entries: [a, { ...b, failed }] });
+    script.live();
+    script.step({ is: 'retry', key: 'b' });
+    assert.deepEqual(script.asked('cnv'), ['a']);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.asked('cnv'), ['b']);
+    assert.deepEqual(script.sent(), []);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:1<0']);
+  });
+
+  it('numbers that are refused one after another are asked for ever more rarely (S16)', () => {
+    const script = new OutboxScript();
+    script.live();
+    script.send('a');
+    for (let i = 0; i < 50; i++) {
+      script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
+      script.recovered('cnv', `box-${i + 2}`);
+    }
+    assert.equal(script.recovers.length, 1);
+    script.pass(30_000);
+    script.recovered('cnv', 'box-60');
+    assert.equal(script.recovers.length, 2);
+  });
+
   it('eight conversations are compared at once, the next when one ends, however that was (S14)', () => {
     const script = new OutboxScript();
     const load = loaded(['a'], script.nowMs);
@@ -426,7 +495,7 @@ describe('outbox machine', () => {
     assert.equal(script.recovers.length, RECOVERIES_MAX);
     script.recovered('c0', 'box-2');
     assert.equal(script.recovers.length, RECOVERIES_MAX + 1);
-    script.hidden('c1');
+    script.hidden('c1', 'NOT_A_MEMBER');
     assert.equal(script.recovers.length, RECOVERIES_MAX + 2);
     script.step({ is: 'unrecovered', conversationId: 'c2', retryAfterMs: 5_000 });
     assert.equal(script.recovers.at(-1), 'c10');

@@ -1,7 +1,8 @@
 /**
  * The outbox as a pure state machine (S4-S6): events in, effects out, no clock, no storage, no
- * network. Whoever drives it performs the effects in order and reports back. Two rules carry it:
- * nothing is transmitted before its number is durable, and a number's content never changes.
+ * network. Whoever drives it performs the effects in order and reports back. Three rules carry it:
+ * nothing is transmitted before its number is durable, a number's content never changes, and what an
+ * earlier run left is compared with the conversation before it goes (decision 0015).
  */
 import type { Key, SendState } from './client-interface.ts';
 import type { ConversationId, Sequence, WireError } from './contract.ts';
@@ -11,32 +12,28 @@ import {
   type OutboxEntry,
   removal,
   resolved,
+  type SendNumber,
   stateOf,
   unnumbered,
   waitsFor,
 } from './outbox-entry.ts';
 import type { Moment, OutboxEffect, OutboxEvent } from './outbox-events.ts';
-import { type Held, isCancellable, OutboxLane } from './outbox-lane.ts';
+import {
+  ANSWER_MS_MAX,
+  type Held,
+  isCancellable,
+  OutboxLane,
+  QUEUED_MS_MAX,
+  type Room,
+  roomOf,
+} from './outbox-lane.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
-export const QUEUED_MS_MAX: number = 24 * 3600 * 1000;
-/** Without an answer for this long the outcome counts as unknown, and the same goes again. */
-export const ANSWER_MS_MAX = 20_000;
-/** Over all conversations; the server allows 256 unanswered requests of any kind. */
-export const IN_FLIGHT_MAX = 192;
 export const ENTRIES_MAX = 10_000;
-/** Conversations compared at once: the connection bounds calls, and others want some. */
-export const RECOVERIES_MAX = 8;
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const WAIT_DEFAULT_MS = 1_000;
-
-/** What may begin in a step, over all conversations. */
-interface Room {
-  sends: number;
-  recoveries: number;
-}
 
 export class OutboxMachine {
   readonly #byKey = new Map<Key, Held>();
@@ -89,19 +86,8 @@ export class OutboxMachine {
   /** Monotonic time at which `tick` may find something to do; undefined = nothing waits for time. */
   nextTickMs(moment: Moment): number | undefined {
     let next = Number.POSITIVE_INFINITY;
-    for (const lane of this.#lanes.values()) {
-      if (lane.held.length === 0) continue;
-      // Also one that has passed: only `tick` looks at all lanes, whatever happened in others since.
-      if (this.#isLive && lane.notBeforeMs > 0) next = Math.min(next, lane.notBeforeMs);
-      for (const each of lane.held) {
-        if (each.step === 'in-flight') next = Math.min(next, each.sentAtMs + ANSWER_MS_MAX);
-        else if (each.entry.failed === undefined)
-          next = Math.min(
-            next,
-            moment.monotonicMs + each.entry.queuedTimeMs + QUEUED_MS_MAX - moment.nowMs,
-          );
-      }
-    }
+    for (const lane of this.#lanes.values())
+      next = Math.min(next, lane.nextTickMs(moment, this.#isLive));
     return Number.isFinite(next) ? next : undefined;
   }
 
@@ -124,11 +110,15 @@ export class OutboxMachine {
       }
       case 'committed':
         if (event.commit.replayed !== true) this.#proved(event.key);
-        return this.#settle(event.key, {
-          sequence: event.commit.sequence,
-          timeMs: event.commit.timeMs ?? moment.nowMs,
-          queued: event.commit.queued ?? 0,
-        });
+        return this.#settle(
+          event.key,
+          {
+            sequence: event.commit.sequence,
+            timeMs: event.commit.timeMs ?? moment.nowMs,
+            queued: event.commit.queued ?? 0,
+          },
+          this.entry(event.key)?.number,
+        );
       case 'appeared':
         return this.#appeared(event);
       case 'cached':
@@ -145,6 +135,8 @@ export class OutboxMachine {
         return this.#hidden(event);
       case 'unrecovered':
         return this.#unrecovered(event, moment);
+      case 'listed':
+        return this.#listed();
       case 'tick':
         return this.#tick(moment);
     }
@@ -218,8 +210,7 @@ export class OutboxMachine {
     const held = this.#byKey.get(key);
     if (held === undefined) return undefined;
     const number = outboxId && clientSeq ? { outboxId, clientSeq } : held.entry.number;
-    if (number !== undefined) this.#lane(held.entry.conversationId).accepted(number);
-    return this.#settle(key, { sequence, timeMs, queued: 0 });
+    return this.#settle(key, { sequence, timeMs, queued: 0 }, number);
   }
 
   /** The server had not seen this number, so none above it either. */
@@ -233,11 +224,12 @@ export class OutboxMachine {
   #settle(
     key: Key,
     at: { readonly sequence: Sequence; readonly timeMs: number; readonly queued: number },
+    number: Pick<SendNumber, 'outboxId' | 'clientSeq'> | undefined,
   ): OutboxLane | undefined {
     const held = this.#byKey.get(key);
     if (held === undefined) return undefined;
     const lane = this.#lane(held.entry.conversationId);
-    if (held.entry.number !== undefined) lane.accepted(held.entry.number);
+    if (number !== undefined) lane.accepted(number);
     this.#drop(held, lane);
     const puts: StorePut<OwnTable>[] = [];
     for (const other of lane.held) {
@@ -264,6 +256,9 @@ export class OutboxMachine {
     const reason = knownReason(event.error.reason);
     if (reason === 'OUT_OF_ORDER') this.#outOfOrder(held, lane, event.error);
     else if (reason === 'IDEMPOTENCY_CONFLICT' || reason === 'TOO_OLD') {
+      // Compared, it goes under another number: that this is refused as well is a loop to slow down.
+      if (held.tries > 0) lane.notBeforeMs = moment.monotonicMs + backoffMs(held.tries, moment);
+      held.tries += 1;
       held.doubt = 'refused';
       this.#toStep(held, 'queued');
     } else if (isForLater(reason)) this.#later(held, lane, { event, reason, moment });
@@ -276,8 +271,11 @@ export class OutboxMachine {
     const lastAccepted = Number(error.metadata?.['lastAccepted'] ?? Number.NaN);
     if (number !== undefined && Number.isSafeInteger(lastAccepted)) {
       lane.correct(number.outboxId, lastAccepted);
+      const isSpent = lastAccepted >= number.clientSeq;
+      // What nobody compared may stand under a later number.
+      if (isSpent && held.doubt === 'unread') held.doubt = 'refused';
       // Below an accepted number and unused: it can never be accepted, so a new one is safe.
-      if (lastAccepted >= number.clientSeq) held.entry = unnumbered(held.entry);
+      else if (isSpent) held.entry = unnumbered(held.entry);
     }
     lane.isSettling = true;
     this.#toStep(held, 'queued');
@@ -338,14 +336,43 @@ export class OutboxMachine {
     if (!lane.isRecovering) return undefined;
     lane.recoveryIsOver();
     const asked = this.#heldOf(event.keys);
-    const refused = asked.filter((each) => each.doubt === 'refused');
+    this.#leaveNumbers(lane, asked, event.freshOutboxId);
     for (const each of asked) each.doubt = 'none';
-    if (refused.length === 0) return 'all';
+    return 'all';
+  }
+
+  /** Some of what may hold them cannot be read. */
+  #hidden(event: Extract<OutboxEvent, { is: 'hidden' }>): 'all' | undefined {
+    const lane = this.#lane(event.conversationId);
+    if (!lane.isRecovering) return undefined;
+    lane.recoveryIsOver();
+    const asked = this.#heldOf(event.keys).filter(({ entry }) => entry.failed === undefined);
+    const refused = this.#leaveNumbers(lane, asked, event.freshOutboxId);
+    for (const held of asked) {
+      // The server still answers for its number, whatever became of the membership.
+      const asksItself = held.entry.number !== undefined && !refused.includes(held);
+      if (asksItself) {
+        held.doubt = 'unread';
+        continue;
+      }
+      // Never sent as far as this database knows, so who may not read may not send it: compared again
+      // if that changes. Else nobody can say, and to try again is its writer's decision.
+      const reason = refused.includes(held) ? 'COMMIT_UNKNOWN' : event.reason;
+      held.doubt = reason === 'NOT_A_MEMBER' ? 'loaded' : 'none';
+      this.#failAs(held, { ...held.entry, failed: { reason, retryable: true } }, reason);
+    }
+    return 'all';
+  }
+
+  /** Numbers that are another's are left, and with those of the present outbox the outbox. */
+  #leaveNumbers(lane: OutboxLane, asked: readonly Held[], freshOutboxId: string): readonly Held[] {
+    const refused = asked.filter((each) => each.doubt === 'refused');
+    if (refused.length === 0) return refused;
     // The first conversation to meet it renews the outbox; others only leave the former one.
     if (refused.some(({ entry }) => entry.number?.outboxId === this.#outboxId)) {
-      this.#outboxId = event.freshOutboxId;
+      this.#outboxId = freshOutboxId;
       this.#isNew = true;
-      for (const each of this.#lanes.values()) each.renew(event.freshOutboxId);
+      for (const each of this.#lanes.values()) each.renew(freshOutboxId);
     }
     for (const each of refused) each.entry = unnumbered(each.entry);
     const puts: StorePut<OwnTable>[] = [
@@ -354,20 +381,7 @@ export class OutboxMachine {
       ...refused.map(({ entry }) => kept(entry)),
     ];
     this.#effects.push({ is: 'store', puts, numbered: [] });
-    return 'all';
-  }
-
-  /** The doubt stays: what stands on the server settles by key when a later retry may look again. */
-  #hidden(event: Extract<OutboxEvent, { is: 'hidden' }>): 'all' | undefined {
-    // Nobody can say whether they were accepted before.
-    const reason = 'COMMIT_UNKNOWN';
-    const lane = this.#lane(event.conversationId);
-    if (!lane.isRecovering) return undefined;
-    lane.recoveryIsOver();
-    for (const held of this.#heldOf(event.keys))
-      if (held.entry.failed === undefined)
-        this.#failAs(held, { ...held.entry, failed: { reason, retryable: true } }, reason);
-    return 'all';
+    return refused;
   }
 
   #unrecovered(
@@ -381,6 +395,15 @@ export class OutboxMachine {
     const waitMs = Math.max(event.retryAfterMs, backoffMs(lane.recoveryTries, moment));
     lane.recoveryTries += 1;
     lane.notBeforeMs = moment.monotonicMs + waitMs;
+    return 'all';
+  }
+
+  /** What could not be compared because its conversation was not known is tried again at once. */
+  #listed(): 'all' {
+    for (const lane of this.#lanes.values()) {
+      if (lane.recoveryTries > 0) lane.notBeforeMs = 0;
+      lane.recoveryTries = 0;
+    }
     return 'all';
   }
 
@@ -403,17 +426,8 @@ export class OutboxMachine {
     this.#ready.clear();
     // `live` makes all of them ready.
     if (!this.#isLive) return;
-    const room = this.#room();
+    const room = roomOf(this.#lanes.values());
     for (const lane of lanes) if (!this.#pump(lane, room, moment)) this.#ready.add(lane);
-  }
-
-  #room(): Room {
-    const room = { sends: IN_FLIGHT_MAX, recoveries: RECOVERIES_MAX };
-    for (const lane of this.#lanes.values()) {
-      room.sends -= lane.inFlightCount;
-      if (lane.isRecovering) room.recoveries -= 1;
-    }
-    return room;
   }
 
   /** Whether there was room. Who has something in flight is ready again once that is answered. */

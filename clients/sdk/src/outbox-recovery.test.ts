@@ -99,7 +99,7 @@ describe('recovery of an outbox', () => {
     script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
     script.lost();
     script.recovered('cnv', 'box-2');
-    script.hidden('cnv');
+    script.hidden('cnv', 'NOT_A_MEMBER');
     script.step({ is: 'unrecovered', conversationId: 'cnv', retryAfterMs: 60_000 });
     assert.equal(script.machine.outboxId, 'box-1');
     assert.equal(script.machine.stateOf('a')?.is, 'SENDING');
@@ -123,6 +123,20 @@ describe('recovery of an outbox', () => {
     assert.deepEqual(script.recovers, ['cnv', 'cnv', 'cnv']);
   });
 
+  it('what could not be compared before the list was read is compared when it is (S5)', () => {
+    const script = new OutboxScript();
+    script.live();
+    script.send('a');
+    script.refuse('a', { reason: 'TOO_OLD' });
+    script.step({ is: 'unrecovered', conversationId: 'cnv', retryAfterMs: 0 });
+    script.pass(500);
+    script.step({ is: 'unrecovered', conversationId: 'cnv', retryAfterMs: 60_000 });
+    script.pass(1_000);
+    assert.equal(script.recovers.length, 2);
+    script.step({ is: 'listed' });
+    assert.equal(script.recovers.length, 3);
+  });
+
   it('two are never at it at once, whatever connections come and go (S5)', async () => {
     const { outbox, recoveries, host } = await refusedOutbox();
     assert.equal(recoveries.length, 1);
@@ -134,7 +148,7 @@ describe('recovery of an outbox', () => {
     await settle();
     await host.advance(1_000);
     assert.equal(recoveries.length, 2);
-    recoveries[1]?.resolve();
+    recoveries[1]?.resolve(true);
     await settle();
     assert.equal(outbox.machine.entriesOf('cnv')[0]?.number?.outboxId, outbox.machine.outboxId);
     await outbox.stop();
@@ -155,7 +169,7 @@ describe('recovery of an outbox', () => {
 /** An outbox by itself, whose one send shows that its database is older than what it sent. */
 async function refusedOutbox(): Promise<{
   outbox: Outbox;
-  recoveries: { resolve(): void; reject(error: ClientError): void }[];
+  recoveries: { resolve(isWhole: boolean): void; reject(error: ClientError): void }[];
   host: FakeHost;
 }> {
   const host = new FakeHost();
@@ -165,7 +179,7 @@ async function refusedOutbox(): Promise<{
   });
   await store.open();
   await store.claim();
-  const recoveries: { resolve(): void; reject(error: ClientError): void }[] = [];
+  const recoveries: { resolve(isWhole: boolean): void; reject(error: ClientError): void }[] = [];
   let refusals = 1;
   const outbox = new Outbox({
     former: undefined,

@@ -39,8 +39,8 @@ export interface OutboxHooks {
   failed(entry: OutboxEntry, reason: Reason): void;
   /** Rows or states of this conversation's own messages changed. */
   changed(conversationId: ConversationId, settled?: SettledRef): void;
-  /** Reads all the server holds of it that this device does not; what is found settles by key. */
-  recover(conversationId: ConversationId, keys: readonly Key[]): Promise<void>;
+  /** Reads what may hold these: they settle by key. False = some of it may not be read. */
+  recover(conversationId: ConversationId, keys: readonly Key[]): Promise<boolean>;
 }
 
 export class Outbox {
@@ -154,6 +154,11 @@ export class Outbox {
     this.#step({ is: 'live', isLive });
   }
 
+  /** The list of conversations is as the server has it. */
+  listed(): void {
+    this.#step({ is: 'listed' });
+  }
+
   hold(conversationId: ConversationId, isHeld: boolean): void {
     this.#step({ is: 'held', conversationId, isHeld });
   }
@@ -262,20 +267,19 @@ export class Outbox {
       this.#recovering.delete(conversationId);
       this.#step(event);
     };
+    const freshOutboxId = newUuid((count) => this.#host.randomBytes(count));
+    const hidden = (reason: 'NOT_A_MEMBER' | 'COMMIT_UNKNOWN'): void =>
+      ended({ is: 'hidden', conversationId, keys, reason, freshOutboxId });
     this.#hooks.recover(conversationId, keys).then(
-      () =>
-        ended({
-          is: 'recovered',
-          conversationId,
-          keys,
-          freshOutboxId: newUuid((count) => this.#host.randomBytes(count)),
-        }),
-      (error: unknown) =>
-        ended(
-          isRefusedForGood(error)
-            ? { is: 'hidden', conversationId, keys }
-            : { is: 'unrecovered', conversationId, retryAfterMs: retryAfterMsOf(error) },
-        ),
+      (isWhole) =>
+        isWhole
+          ? ended({ is: 'recovered', conversationId, keys, freshOutboxId })
+          : hidden('COMMIT_UNKNOWN'),
+      (error: unknown) => {
+        if (reasonOf(error) === 'NOT_A_MEMBER') hidden('NOT_A_MEMBER');
+        else if (isRefusedForGood(error)) hidden('COMMIT_UNKNOWN');
+        else ended({ is: 'unrecovered', conversationId, retryAfterMs: retryAfterMsOf(error) });
+      },
     );
   }
 

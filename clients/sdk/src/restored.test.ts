@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ANA, BO, messages, type Phone, say, texts, World } from '../test/world.ts';
 import type { LogRow } from './contract.ts';
+import type { OutboxEntry } from './outbox-entry.ts';
 import { type CacheTable, type OwnTable, type StorePort, under } from './stores/store-port.ts';
 import { memoryStore } from './stores/memory.ts';
 
@@ -280,34 +281,108 @@ describe('a restored database', () => {
     }
   });
 
-  it('out of the group and in again since: what may stand before that is left to its writer (S5, S6)', async () => {
+  for (const isNumbered of [false, true])
+    it(`in again since, and may not read what may hold ${isNumbered ? 'a number: it asks' : 'it: its writer decides'} (S5, S6)`, async () => {
+      const r = new Restoring();
+      const ana = await r.first();
+      const group = ana.client.createGroup({ name: 'g', members: [BO] });
+      await r.world.advance(500);
+      const talk = r.world.server.conversations.get(group.id);
+      assert.ok(talk);
+      // It left, and the answer got lost; or it did not leave before the backup was made.
+      r.world.server.onFrame = (frame) => (frame.commit === undefined ? [frame] : []);
+      if (!isNumbered) await r.offline();
+      group.send(say('x'));
+      await r.world.advance(100);
+      const backup = await r.backup();
+      r.world.server.onFrame = (frame) => [frame];
+      await r.live(ana, 5_000);
+      for (let i = 0; i < 5; i++) r.world.server.say(talk, BO, `away ${i}`);
+      const member = talk.members.get(ANA);
+      assert.ok(member);
+      talk.members.set(ANA, { ...member, historyFrom: talk.head });
+      const restored = r.restored(backup);
+      await restored.client.start();
+      const timeline = restored.client.conversation(group.id).timeline();
+      await r.world.advance(10_000);
+      assert.deepEqual(saidIn(talk.rows), ['x']);
+      const x = (): ReturnType<typeof messages>[number] | undefined =>
+        messages(timeline).find((row) => row.content?.text?.body === 'x');
+      const unknown = { is: 'FAILED', reason: 'COMMIT_UNKNOWN', retryable: true };
+      if (isNumbered) assert.deepEqual(await restored.store.readOwn('outbox', under()), []);
+      else assert.deepEqual(x()?.state?.get(), unknown);
+      // What is written now is not held up.
+      restored.client.conversation(group.id).send(say('now'));
+      await r.world.advance(1_000);
+      assert.deepEqual(saidIn(talk.rows), ['x', 'now']);
+      if (isNumbered) return;
+      x()?.pending?.retry();
+      await r.world.advance(1_000);
+      assert.deepEqual(saidIn(talk.rows), ['x', 'now', 'x']);
+    });
+
+  it('an edit is looked for in all rows above what was known when it was written, and in no others (S5)', async () => {
     const r = new Restoring();
     const ana = await r.first();
-    const group = ana.client.createGroup({ name: 'g', members: [BO] });
-    await r.world.advance(500);
+    const chat = ana.client.direct(BO);
+    const { key } = chat.send(say('one'));
+    const talk = r.world.server.direct(ANA, BO);
+    await r.world.advance(300);
+    for (let i = 0; i < 20; i++) r.world.server.say(talk, BO, `before ${i}`);
+    await r.world.advance(300);
     await r.offline();
-    group.send(say('x'));
+    const dropped = chat.send(say('dropped'));
+    dropped.accepted.catch(() => undefined);
+    for (const text of ['edited', 'edited again']) chat.edit(key, say(text));
     await r.world.advance(100);
     const backup = await r.backup();
+    // So that no number is what it was.
+    assert.equal(dropped.cancel(), true);
     await r.live(ana, 5_000);
-    const talk = r.world.server.conversations.get(group.id);
-    assert.ok(talk);
-    for (let i = 0; i < 5; i++) r.world.server.say(talk, BO, `away ${i}`);
-    const member = talk.members.get(ANA);
-    assert.ok(member);
-    talk.members.set(ANA, { ...member, historyFrom: talk.head });
+    // The second one stands behind more than a page of rows.
+    const [second] = talk.rows.splice(22, 1);
+    assert.equal(second?.body?.edit?.message?.text?.body, 'edited again');
+    for (let i = 0; i < 450; i++) r.world.server.say(talk, BO, `away ${i}`);
+    talk.rows.push({ ...second, sequence: talk.head + 1 });
+    const cursors: unknown[] = [];
+    r.world.server.onRequest = ({ call }) => {
+      if (call?.method === 'Messages.ListRows')
+        cursors.push((call.request as { cursor: { sequence: number } }).cursor.sequence);
+      return undefined;
+    };
     const restored = r.restored(backup);
     await restored.client.start();
     await r.world.advance(10_000);
-    const rows = messages(restored.client.conversation(group.id).timeline());
-    const [x] = rows.filter((row) => row.content?.text?.body === 'x');
-    const failed = { is: 'FAILED', reason: 'COMMIT_UNKNOWN', retryable: true };
-    assert.deepEqual(x?.state?.get(), failed);
-    assert.equal(saidIn(talk.rows).filter((text) => text === 'x').length, 1);
-    // What is written now is not held up.
-    restored.client.conversation(group.id).send(say('now'));
-    await r.world.advance(1_000);
-    assert.equal(saidIn(talk.rows).at(-1), 'now');
+    assert.deepEqual(saidIn(talk.rows), ['one', 'edited', 'edited again', 'dropped']);
+    assert.deepEqual(await restored.store.readOwn('outbox', under()), []);
+    assert.equal(cursors[0], 21);
+  });
+
+  it('what was known in another epoch says nothing about this one (S5)', async () => {
+    const r = new Restoring();
+    const ana = await r.first();
+    const chat = ana.client.direct(BO);
+    chat.send(say('one'));
+    await r.world.advance(300);
+    await r.offline();
+    const dropped = chat.send(say('dropped'));
+    dropped.accepted.catch(() => undefined);
+    chat.send(say('two'));
+    await r.world.advance(100);
+    const backup = await r.backup();
+    assert.equal(dropped.cancel(), true);
+    await r.live(ana, 5_000);
+    // More than a sync brings.
+    const talk = r.world.server.direct(ANA, BO);
+    for (let i = 0; i < 60; i++) r.world.server.say(talk, BO, `away ${i}`);
+    const fence = await backup.claim();
+    for (const { key, value } of await backup.readOwn('outbox', under())) {
+      const changed = { ...(value as OutboxEntry), above: { epoch: 6, sequence: 1_000 } };
+      await backup.writeOwn([{ table: 'outbox', key, value: changed }], fence);
+    }
+    await r.restored(backup).client.start();
+    await r.world.advance(10_000);
+    assert.deepEqual(saidIn(talk.rows), ['one', 'two', 'dropped']);
   });
 
   it('what merely waited over a restart costs one sync of its conversation, and a page only if others spoke (S5)', async () => {

@@ -98,8 +98,10 @@ export class OutboxScript {
     this.store();
   }
 
-  hidden(conversationId: string): void {
-    this.step({ is: 'hidden', conversationId, keys: this.asked(conversationId) });
+  hidden(conversationId: string, reason: 'NOT_A_MEMBER' | 'COMMIT_UNKNOWN'): void {
+    const keys = this.asked(conversationId);
+    this.step({ is: 'hidden', conversationId, keys, reason, freshOutboxId: 'box-hidden' });
+    this.store();
   }
 
   pass(ms: number): void {

@@ -30,6 +30,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   EDIT_WINDOW_PASSED: 'Too late to edit this message.',
   DEADLINE: 'Not delivered within a day.',
   CANCELED: 'Cancelled.',
+  COMMIT_UNKNOWN: 'It may have been sent: nobody can tell any more.',
   FEATURE_DISABLED: 'This is switched off on this server.',
 };
 
