@@ -284,9 +284,12 @@ export class SdkDevice {
   /** Given up, unless it may have left already; what failed always is. */
   cancel(said: Said): void {
     const ref = this.#waiting(said);
-    const hasFailed = ref?.state.get().is === 'FAILED';
-    if (ref === undefined || ref.cancel() || !hasFailed) return;
-    this.#parts.world.broken(`${this.name}: ${said.key} failed and cannot be given up`);
+    if (ref === undefined) return;
+    const hasFailed = ref.state.get().is === 'FAILED';
+    if (!ref.cancel()) {
+      if (hasFailed)
+        this.#parts.world.broken(`${this.name}: ${said.key} failed and cannot be given up`);
+    } else if (!hasFailed) this.#failed(said, 'CANCELED');
   }
 
   #waiting({ conversation, key }: Said): MessageRef | undefined {
@@ -358,6 +361,12 @@ export class SdkDevice {
       const op = `${this.name}/${said.key}`;
       events.push({ is: 'refused', at: nowMs(), op, reason: said.reason });
     }
+  }
+
+  /** Whether it must be somewhere: no backup without it was put back. */
+  mustBe({ isKept, outcome, saidMs }: Said): boolean {
+    const isForgotten = this.#restored.some(({ madeMs }) => madeMs <= saidMs + STORED_MS);
+    return isKept && outcome === 'open' && !isForgotten;
   }
 
   #isCertain({ reason, saidMs, failedMs }: Said): boolean {

@@ -77,11 +77,14 @@ function judgeSaid(
   broken: (what: string) => void,
 ): void {
   const there = new Set(logs.flatMap(({ rows }) => rows.map((row) => row.clientMessageId)));
-  for (const { key, conversation, is, isKept, outcome, reason } of device.said) {
+  for (const said of device.said) {
+    const { key, conversation, is, isKept, outcome, reason } = said;
     const log = logs.find(({ id }) => id === conversation);
     const isForNoReason = reason === 'COMMIT_UNKNOWN' && !hasLeft(log, device.userId);
     if (outcome === 'failed' && (!EXPECTED.has(reason) || isForNoReason))
       broken(`${device.name}: ${key} in ${conversation} failed with ${reason}`);
+    if (is === 'message' && device.mustBe(said) && !there.has(key))
+      broken(`${device.name}: ${key} in ${conversation} was kept, and is neither there nor failed`);
     // To delete what is deleted is accepted and makes no row.
     if (is !== 'delete' && isKept && outcome === 'accepted' && !there.has(key))
       broken(`${device.name}: ${key} in ${conversation} was accepted and is not there`);

@@ -13,7 +13,7 @@ const ACTS = 60;
 function swarm(seed: number): Swarm {
   const made = swarmOf(seed, new Chance(seed).fork('swarm'), ACTS);
   const cut = { kind: 'power-cut', atMs: made.chaosMs / 2, seed } as const;
-  return { ...made, sdkShare: 0, users: 4, devicesEach: 2, faults: [cut] };
+  return { ...made, sdkShare: 0, isAboutPhones: false, users: 4, devicesEach: 2, faults: [cut] };
 }
 
 const BROKEN: readonly {

@@ -228,12 +228,13 @@ export class Engine implements Core {
   async #halt(reason: Reason | undefined): Promise<void> {
     this.connection.stop(reason);
     this.people.stop();
-    this.#marks.stop();
     this.#focus.stop();
     this.#groups.stop();
     this.#settings.stop();
     await this.outbox.stop();
     await this.#sync.stop();
+    // What the sync stored at last was still reported to it.
+    this.#marks.stop();
     await this.#shelf.flush();
     await this.#own.settled();
   }

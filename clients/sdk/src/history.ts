@@ -111,7 +111,7 @@ export class History {
     }
     // Pages hold messages alone; edits and deletes stand in rows of their own.
     if (left().some(({ action }) => action.is !== 'message')) await this.#readRows(log, floor);
-    return left().every((entry) => (knownOf(entry) ?? log.first) >= log.first - 1);
+    return left().every((entry) => (knownOf(entry) ?? 0) >= log.first - 1);
   }
 
   /** Refused, or the list that is being read will name it. */

@@ -1,6 +1,6 @@
 /** What waits in the outbox: plain data, kept in the own database as it is. */
 import type { Content, Key, SendState } from './client-interface.ts';
-import type { Body, ConversationId, Cursor, Sequence } from './contract.ts';
+import type { Body, Commit, ConversationId, Cursor, Sequence } from './contract.ts';
 import type { Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
@@ -87,6 +87,21 @@ export function resolved(entry: OutboxEntry, key: Key, sequence: Sequence): Outb
 export function unnumbered(entry: OutboxEntry): OutboxEntry {
   const { number: _number, body: _body, ...rest } = entry;
   return rest;
+}
+
+/** Where an accepted send stands. */
+export interface Place {
+  readonly sequence: Sequence;
+  readonly timeMs: number;
+  readonly queued: number;
+}
+
+export function placeOf(commit: Commit, { nowMs }: { readonly nowMs: number }): Place {
+  return {
+    sequence: commit.sequence,
+    timeMs: commit.timeMs ?? nowMs,
+    queued: commit.queued ?? 0,
+  };
 }
 
 export function kept(entry: OutboxEntry): StorePut<OwnTable> {

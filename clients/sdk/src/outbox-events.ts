@@ -1,7 +1,7 @@
 /** What the outbox machine is told and what it has its driver do. */
 import type { Key, SendState } from './client-interface.ts';
 import type { Commit, ConversationId, Sequence, WireError } from './contract.ts';
-import type { Lane, OutboxEntry } from './outbox-entry.ts';
+import type { Lane, OutboxEntry, Place } from './outbox-entry.ts';
 import type { Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
@@ -61,11 +61,8 @@ export type OutboxEvent =
   | { readonly is: 'listed' }
   | { readonly is: 'tick' };
 
-export interface SettledSend {
+export interface SettledSend extends Place {
   readonly entry: OutboxEntry;
-  readonly sequence: Sequence;
-  readonly timeMs: number;
-  readonly queued: number;
 }
 
 export type OutboxEffect =

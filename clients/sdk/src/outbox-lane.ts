@@ -24,6 +24,8 @@ export const LANE_IN_FLIGHT_MAX = 16;
 export const IN_FLIGHT_MAX = 192;
 /** Conversations compared at once: the connection bounds calls, and others want some. */
 export const RECOVERIES_MAX = 8;
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_MAX_MS = 30_000;
 
 /** An entry and what only this run knows of it. */
 export interface Held {
@@ -68,7 +70,7 @@ export class OutboxLane {
 
   /**
    * The server is known to have accepted no number of this outbox that was not taken here. A restored
-   * database does not know which numbers are used: until then one new number goes at a time, because
+   * database does not know which numbers are used: until then one number goes at a time, because
    * what goes behind one that is refused could be accepted, and would stand before it.
    */
   isProven: boolean;
@@ -130,6 +132,11 @@ export class OutboxLane {
     this.recoveryTries = 0;
   }
 
+  /** Of two that ask to wait the longer one counts. */
+  waitUntil(monotonicMs: number): void {
+    this.notBeforeMs = Math.max(this.notBeforeMs, monotonicMs);
+  }
+
   /** Monotonic time at which a tick may find something to do here; infinite = nothing waits for time. */
   nextTickMs(moment: Moment, isLive: boolean): number {
     let next = Number.POSITIVE_INFINITY;
@@ -155,10 +162,10 @@ export class OutboxLane {
     let free = Math.min(room, LANE_IN_FLIGHT_MAX - this.inFlightCount);
     for (const each of this.#inOrder()) {
       if (free === 0) break;
-      const isFresh = each.entry.number === undefined;
-      if (isFresh && !this.isProven && this.inFlightCount > 0) break;
       const outboxId = each.entry.number?.outboxId ?? this.lane.outboxId;
       const ahead = this.#newestInFlight();
+      const isProven = this.isProven && outboxId === this.lane.outboxId;
+      if (!isProven && ahead !== undefined) break;
       // The server orders within one outbox only, so another's sends must be answered first.
       if (ahead !== undefined && ahead.outboxId !== outboxId) break;
       this.#number(each, outboxId, ahead);
@@ -236,4 +243,9 @@ export function roomOf(lanes: Iterable<OutboxLane>): Room {
     if (lane.isRecovering) room.recoveries -= 1;
   }
   return room;
+}
+
+/** Longer each time, up to a bound, and spread. */
+export function backoffMs(tries: number, { chance }: Moment): number {
+  return (0.5 + chance / 2) * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** tries);
 }

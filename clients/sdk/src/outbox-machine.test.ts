@@ -451,6 +451,68 @@ describe('outbox machine', () => {
     assert.deepEqual(script.sent(), []);
   });
 
+  it('numbers of an earlier run go one at a time, too: what a used one would let pass stands behind it (G3)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a', 'b', 'c'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const entries = load.entries.map((entry, i) => ({
+      ...entry,
+      number: { outboxId: 'box-1', clientSeq: 5 + i, after: 4 + i },
+    }));
+    script.step({ ...load, entries });
+    script.live();
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:5<0']);
+    // Proved by a number that was not used; what is behind it follows together.
+    script.commit('a', 1);
+    assert.deepEqual(script.sent(), ['b:6<5', 'c:7<6']);
+  });
+
+  it('what follows something given up in the last moment of a run fails with it (S6)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a', 'b'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const [a, b] = load.entries;
+    assert.ok(a && b);
+    script.step({ ...load, entries: [a, { ...b, after: 'gone' }] });
+    script.live();
+    const failed = { is: 'FAILED', reason: 'CANCELED', retryable: false } as const;
+    assert.deepEqual(script.machine.stateOf('b'), failed);
+    script.step({ is: 'retry', key: 'b' });
+    assert.deepEqual(script.machine.stateOf('b'), failed);
+    script.recovered('cnv', 'box-2');
+    assert.deepEqual(script.sent(), ['a:1<0']);
+  });
+
+  it('a number that asked and was refused: tried again, it is compared under whatever others (S5)', () => {
+    const script = new OutboxScript();
+    const load = loaded(['a'], script.nowMs);
+    assert.equal(load.is, 'loaded');
+    const number = { outboxId: 'box-1', clientSeq: 5, after: 4 };
+    script.step({ ...load, entries: load.entries.map((entry) => ({ ...entry, number })) });
+    script.live();
+    script.hidden('cnv', 'NOT_A_MEMBER');
+    assert.deepEqual(script.sent(), ['a:5<0']);
+    script.refuse('a', { reason: 'NOT_A_MEMBER' });
+    script.step({ is: 'retry', key: 'a' });
+    script.store();
+    assert.deepEqual(script.sent(), []);
+    assert.equal(script.recovers.length, 2);
+  });
+
+  it('of two waits in a conversation the longer one counts (S16)', () => {
+    const script = new OutboxScript();
+    script.live();
+    for (const key of ['a', 'b']) script.send(key);
+    script.sent();
+    script.refuse('b', { reason: 'RATE_LIMITED', retryAfterMs: 60_000 });
+    script.refuse('a', { reason: 'RATE_LIMITED' });
+    script.pass(59_000);
+    assert.deepEqual(script.sent(), []);
+    script.pass(1_000);
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1']);
+  });
+
   it('what became doubtful while others were compared is compared by itself (S5)', () => {
     const script = new OutboxScript();
     const load = loaded(['a', 'b'], script.nowMs);

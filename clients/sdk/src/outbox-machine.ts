@@ -5,11 +5,13 @@
  * earlier run left is compared with the conversation before it goes (decision 0015).
  */
 import type { Key, SendState } from './client-interface.ts';
-import type { ConversationId, Sequence, WireError } from './contract.ts';
+import type { ConversationId, WireError } from './contract.ts';
 import { isForLater, knownReason, mayStillSucceed } from './errors.ts';
 import {
   kept,
   type OutboxEntry,
+  type Place,
+  placeOf,
   removal,
   resolved,
   type SendNumber,
@@ -20,6 +22,7 @@ import {
 import type { Moment, OutboxEffect, OutboxEvent } from './outbox-events.ts';
 import {
   ANSWER_MS_MAX,
+  backoffMs,
   type Held,
   isCancellable,
   OutboxLane,
@@ -31,8 +34,6 @@ import { REASONS, type Reason } from './reasons.ts';
 import type { OwnTable, StorePut } from './stores/store-port.ts';
 
 export const ENTRIES_MAX = 10_000;
-const BACKOFF_BASE_MS = 500;
-const BACKOFF_MAX_MS = 30_000;
 const WAIT_DEFAULT_MS = 1_000;
 
 export class OutboxMachine {
@@ -112,11 +113,7 @@ export class OutboxMachine {
         if (event.commit.replayed !== true) this.#proved(event.key);
         return this.#settle(
           event.key,
-          {
-            sequence: event.commit.sequence,
-            timeMs: event.commit.timeMs ?? moment.nowMs,
-            queued: event.commit.queued ?? 0,
-          },
+          placeOf(event.commit, moment),
           this.entry(event.key)?.number,
         );
       case 'appeared':
@@ -154,6 +151,10 @@ export class OutboxMachine {
       // What settled an older send may have written the lane as it was before this one's number.
       if (entry.number !== undefined) this.#lane(entry.conversationId).taken(entry.number);
     }
+    // What they follow was given up just before that run ended.
+    for (const held of this.#byKey.values())
+      if (held.entry.failed === undefined && this.#isOrphan(held.entry))
+        this.#fail(held, 'CANCELED', false);
     return 'all';
   }
 
@@ -223,7 +224,7 @@ export class OutboxMachine {
 
   #settle(
     key: Key,
-    at: { readonly sequence: Sequence; readonly timeMs: number; readonly queued: number },
+    at: Place,
     number: Pick<SendNumber, 'outboxId' | 'clientSeq'> | undefined,
   ): OutboxLane | undefined {
     const held = this.#byKey.get(key);
@@ -257,7 +258,7 @@ export class OutboxMachine {
     if (reason === 'OUT_OF_ORDER') this.#outOfOrder(held, lane, event.error);
     else if (reason === 'IDEMPOTENCY_CONFLICT' || reason === 'TOO_OLD') {
       // Compared, it goes under another number: that this is refused as well is a loop to slow down.
-      if (held.tries > 0) lane.notBeforeMs = moment.monotonicMs + backoffMs(held.tries, moment);
+      if (held.tries > 0) lane.waitUntil(moment.monotonicMs + backoffMs(held.tries, moment));
       held.tries += 1;
       held.doubt = 'refused';
       this.#toStep(held, 'queued');
@@ -289,7 +290,7 @@ export class OutboxMachine {
     const asksToWait = REASONS[o.reason].retry === 'wait';
     const waitMs = asksToWait ? WAIT_DEFAULT_MS : backoffMs(held.tries, o.moment);
     held.tries += 1;
-    lane.notBeforeMs = o.moment.monotonicMs + Math.max(o.event.error.retryAfterMs ?? 0, waitMs);
+    lane.waitUntil(o.moment.monotonicMs + Math.max(o.event.error.retryAfterMs ?? 0, waitMs));
     lane.isSettling = true;
     this.#toStep(held, 'queued');
   }
@@ -297,6 +298,8 @@ export class OutboxMachine {
   #fail(held: Held, reason: Reason, retryable: boolean): void {
     // A refusal is final and its number is skipped; after 24 h the outcome may still be unknown.
     const entry = reason === 'DEADLINE' ? held.entry : unnumbered(held.entry);
+    // Its number has spoken; whether it stands under another is still not known.
+    if (held.doubt === 'unread' && entry.number === undefined) held.doubt = 'loaded';
     this.#failAs(held, { ...entry, failed: { reason, retryable } }, reason);
   }
 
@@ -309,7 +312,7 @@ export class OutboxMachine {
 
   #retry(key: Key, moment: Moment): OutboxLane | undefined {
     const held = this.#byKey.get(key);
-    if (held?.entry.failed === undefined) return undefined;
+    if (held?.entry.failed === undefined || this.#isOrphan(held.entry)) return undefined;
     const { failed: _failed, ...entry } = held.entry;
     held.entry = { ...entry, queuedTimeMs: moment.nowMs };
     held.tries = 0;
@@ -466,6 +469,11 @@ export class OutboxMachine {
     this.#lane(entry.conversationId).held.push(held);
   }
 
+  /** It follows what will never be sent. */
+  #isOrphan(entry: OutboxEntry): boolean {
+    return waitsFor(entry).some((key) => !this.#byKey.has(key));
+  }
+
   #heldOf(keys: readonly Key[]): Held[] {
     return keys.flatMap((key) => this.#byKey.get(key) ?? []);
   }
@@ -489,9 +497,4 @@ export class OutboxMachine {
     }
     return lane;
   }
-}
-
-/** Longer each time, up to a bound, and spread. */
-function backoffMs(tries: number, { chance }: Moment): number {
-  return (0.5 + chance / 2) * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** tries);
 }
