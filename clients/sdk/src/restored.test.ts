@@ -44,6 +44,19 @@ class Restoring {
     return copyOf(this.#store, 'own');
   }
 
+  /** With its cache: some were sent to Bo, one was written without a network. */
+  async wholeBackup(sent: readonly string[], kept: string): Promise<StorePort> {
+    const ana = await this.first();
+    for (const text of sent) ana.client.direct(BO).send(say(text));
+    await this.world.advance(300);
+    await this.offline();
+    ana.client.direct(BO).send(say(kept));
+    await this.world.advance(100);
+    await ana.client.stop();
+    this.world.server.isUp = true;
+    return copyOf(this.#store, 'whole');
+  }
+
   async live(phone: Phone, ms: number): Promise<void> {
     this.world.server.isUp = true;
     await this.world.advance(ms);
@@ -73,69 +86,40 @@ function saidIn(rows: readonly LogRow[]): string[] {
 
 describe('a restored database', () => {
   it('a restored phone reuses a number: what is there settles by key, the rest goes under a new outbox (S5, CONTRACT §9 11)', async () => {
-    const world = new World();
-    const store = memoryStore();
-    const ana = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    for (const text of ['1', '2']) ana.client.direct(BO).send(say(text));
-    await world.advance(300);
-    world.server.isUp = false;
-    world.server.cut();
-    await world.advance(100);
-    ana.client.direct(BO).send(say('kept'));
-    await world.advance(100);
-    await ana.client.stop();
-    const backup = await copyOf(store, 'whole');
-    world.server.isUp = true;
-    const first = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    await world.advance(2_000);
+    const r = new Restoring();
+    const backup = await r.wholeBackup(['1', '2'], 'kept');
+    const first = await r.first();
+    await r.world.advance(2_000);
     first.client.direct(BO).send(say('after the backup'));
-    await world.advance(500);
-    await first.client.stop();
+    await r.live(first, 500);
     // The backup still has 'kept' queued, and its next numbers are used up.
-    const restored = await world.started(ANA, { store: backup, deviceId: 'dev_ana', seed: 99 });
+    const restored = r.restored(backup);
+    await restored.client.start();
     const timeline = restored.client.direct(BO).timeline();
     restored.client.direct(BO).send(say('new one'));
-    await world.advance(3_000);
+    await r.world.advance(5_000);
     const expected = ['1', '2', 'kept', 'after the backup', 'new one'];
-    const rows = world.server.direct(ANA, BO).rows;
-    assert.deepEqual(
-      rows.map((row) => row.body?.message?.text?.body),
-      expected,
-    );
+    const { rows } = r.world.server.direct(ANA, BO);
+    assert.deepEqual(saidIn(rows), expected);
     assert.deepEqual(texts(timeline), expected);
     assert.notEqual(rows[4]?.outboxId, rows[0]?.outboxId);
   });
 
   it('a restored phone finds what is there also behind pages that were cut for their size (S5)', async () => {
-    const world = new World();
-    const store = memoryStore();
-    const ana = await world.started(ANA, { store, deviceId: 'dev_ana' });
-    ana.client.direct(BO).send(say('1'));
-    await world.advance(300);
-    world.server.isUp = false;
-    world.server.cut();
-    await world.advance(100);
-    ana.client.direct(BO).send(say('kept'));
-    await world.advance(100);
-    await ana.client.stop();
-    const backup = await copyOf(store, 'whole');
-    world.server.isUp = true;
-    const first = await world.started(ANA, { store, deviceId: 'dev_ana' });
+    const r = new Restoring();
+    const backup = await r.wholeBackup(['1'], 'kept');
+    const first = await r.first();
     const later = Array.from({ length: 40 }, (_, i) => `later ${i}`);
     for (const text of later) first.client.direct(BO).send(say(text));
-    await world.advance(5_000);
-    await first.client.stop();
+    await r.live(first, 5_000);
     // More than a resume brings.
-    const talk = world.server.direct(ANA, BO);
-    for (let i = 0; i < 300; i++) world.server.say(talk, BO, `away ${i}`);
-    world.server.pageMessagesMax = 40;
-    const restored = await world.started(ANA, { store: backup, deviceId: 'dev_ana', seed: 99 });
-    await world.advance(5_000);
-    const mine = talk.rows.filter((row) => row.senderUserId === ANA);
-    assert.deepEqual(
-      mine.map((row) => row.body?.message?.text?.body),
-      ['1', 'kept', ...later],
-    );
+    const talk = r.world.server.direct(ANA, BO);
+    for (let i = 0; i < 300; i++) r.world.server.say(talk, BO, `away ${i}`);
+    r.world.server.pageMessagesMax = 40;
+    const restored = r.restored(backup);
+    await restored.client.start();
+    await r.world.advance(10_000);
+    assert.deepEqual(saidIn(talk.rows), ['1', 'kept', ...later]);
     assert.deepEqual(await restored.store.readOwn('outbox', under()), []);
   });
 
