@@ -153,11 +153,11 @@ export class OutboxLane {
     return next;
   }
 
-  /** Entries to transmit now, numbered: new numbers are taken here. `room` bounds how many. */
+  /** Where nothing is held or doubtful, entries to transmit now, numbered: new numbers are taken here. `room` bounds how many. */
   pick(room: number, nowMs: number): Held[] {
     if (this.isSettling && this.inFlightCount > 0) return [];
     this.isSettling = false;
-    if (this.isHeld || this.doubtful.length > 0 || nowMs < this.notBeforeMs) return [];
+    if (nowMs < this.notBeforeMs) return [];
     const picked: Held[] = [];
     let free = Math.min(room, LANE_IN_FLIGHT_MAX - this.inFlightCount);
     for (const each of this.#inOrder()) {

@@ -86,6 +86,33 @@ describe('outbox machine, refused', () => {
     assert.deepEqual(script.sent(), ['a:1<0']);
   });
 
+  it('of two waits in a conversation the longer one counts (S16)', () => {
+    const script = new OutboxScript();
+    script.live();
+    for (const key of ['a', 'b']) script.send(key);
+    script.sent();
+    script.refuse('b', { reason: 'RATE_LIMITED', retryAfterMs: 60_000 });
+    script.refuse('a', { reason: 'RATE_LIMITED' });
+    script.pass(59_000);
+    assert.deepEqual(script.sent(), []);
+    script.pass(1_000);
+    assert.deepEqual(script.sent(), ['a:1<0', 'b:2<1']);
+  });
+
+  it('numbers that are refused one after another are asked for ever more rarely (S16)', () => {
+    const script = new OutboxScript();
+    script.live();
+    script.send('a');
+    for (let i = 0; i < 50; i++) {
+      script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
+      script.recovered('cnv', `box-${i + 2}`);
+    }
+    assert.equal(script.recovers.length, 1);
+    script.pass(30_000);
+    script.recovered('cnv', 'box-60');
+    assert.equal(script.recovers.length, 2);
+  });
+
   it('a refused send skips its number, and goes under the next when it is tried again (S6)', () => {
     const script = new OutboxScript();
     script.live();
