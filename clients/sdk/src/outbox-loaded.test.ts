@@ -260,6 +260,7 @@ describe('outbox machine, on what an earlier run left', () => {
     script.step(loaded(['a', 'other'], script.nowMs));
     script.step({ is: 'held', conversationId: 'other', isHeld: true });
     script.live();
+    assert.deepEqual(script.recovers, ['cnv']);
     script.sent();
     script.refuse('a', { reason: 'IDEMPOTENCY_CONFLICT' });
     script.recovered('cnv', 'box-2');
